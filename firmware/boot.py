@@ -1,0 +1,1 @@
+"""Runs before main.py on a board; nothing is needed here, and nothing may fail here."""

@@ -1,0 +1,145 @@
+"""Masks that cancel in the street's sum, and answers that lift what did not cancel.
+
+Report of meter i:   x_i + share_i + K_i + sum_j sign(i-j) D_ij + C_i            (mod 2^64)
+Answer, given S:     C_i + sum_{j in S} sign(i-j) D_ij + sum_{j not in S} sign(i-j) E_ij(S)
+
+D and E of a pair enter its two ends with opposite signs. Summed over the meters that reported and
+answered the same S, reports less answers less K is the sum of x + share: D within the group
+cancels in the reports, D towards S is lifted by the answers, E cancels among the answers. Had two
+meters answered different sets, their E would differ and the sum would stay masked.
+
+All words are unsigned 64-bit, one a lane. Each is part of an AES block whose input names the use,
+so no word ever serves twice.
+"""
+
+import struct
+
+from hushfw import port
+from hushfw.core import kdf
+
+PRF_VERSION = 1
+DOMAIN_SLOT = 1
+
+USE_DUMMY = 2
+USE_ANSWER = 3
+USE_KEYSTREAM = 4
+
+MASK = (1 << 64) - 1
+TAG_BYTES = 16
+KEY_BYTES = 16
+
+
+def prf_input(use, turn, slot, block):
+    """version, domain, use, round, slot, lane block: 16 bytes that occur once."""
+    return struct.pack(">BBBBQI", PRF_VERSION, DOMAIN_SLOT, use, turn, slot, block)
+
+
+def pads(key, use, turn, slot, lanes):
+    """One 64-bit word a lane from one PRF key, two lanes to a block."""
+    blocks = (lanes + 1) // 2
+    data = b"".join([prf_input(use, turn, slot, block) for block in range(blocks)])
+    out = port.aes(key).encrypt(data)
+    return [int.from_bytes(out[8 * i : 8 * i + 8], "big") for i in range(lanes)]
+
+
+def subkey(prk, purpose, lower_id, higher_id, lower_key, higher_key, length=KEY_BYTES):
+    """One key for one purpose between two parties; prk = hkdf_extract(roster hash, raw secret)."""
+    info = b"hush1" + purpose + struct.pack(">II", lower_id, higher_id) + lower_key + higher_key
+    return kdf.hkdf_expand(prk, info, length)
+
+
+def next_day_key(key, day):
+    """The one-way ratchet: yesterday's key cannot be had from today's."""
+    return kdf.hkdf(key, b"", b"hush1 day" + struct.pack(">I", day), KEY_BYTES)
+
+
+def silent_digest(roster_hash, slot, silent):
+    """What an answer is bound to: the roster, the slot and the set S as a bit map."""
+    return port.sha256(b"hush1 silent" + roster_hash + struct.pack(">Q", slot) + silent)
+
+
+def in_silent(silent, index):
+    return bool(silent[index >> 3] & (1 << (index & 7)))
+
+
+def silent_map(members, indexes):
+    """The bit map of a set of member indexes."""
+    out = bytearray((members + 7) // 8)
+    for index in indexes:
+        out[index >> 3] |= 1 << (index & 7)
+    return bytes(out)
+
+
+def silent_indexes(silent, members):
+    """The member indexes in a bit map, or None where it is not one of this many members."""
+    if len(silent) != (members + 7) // 8:
+        return None
+    if members & 7 and silent[-1] >> (members & 7):
+        return None
+    return [i for i in range(members) if in_silent(silent, i)]
+
+
+def report_words(values, own_index, pair_keys, keystream_key, recovery, slot):
+    """The masked words of a report.
+
+    values are the clipped readings plus noise shares, one a lane; pair_keys yields (index, mask
+    key, answer key) of every partner; recovery are the words of C.
+    """
+    lanes = len(values)
+    stream = pads(keystream_key, USE_KEYSTREAM, 1, slot, lanes)
+    words = [values[k] + stream[k] + recovery[k] for k in range(lanes)]
+    for index, mask_key, _ in pair_keys:
+        pad = pads(mask_key, USE_DUMMY, 1, slot, lanes)
+        _add_signed(words, pad, own_index > index)
+    return [word & MASK for word in words]
+
+
+def answer_words(own_index, pair_keys, recovery, slot, silent, digest):
+    """The words that lift this meter's masks from the total, for this S alone."""
+    lanes = len(recovery)
+    words = list(recovery)
+    for index, mask_key, answer_key in pair_keys:
+        if in_silent(silent, index):
+            pad = pads(mask_key, USE_DUMMY, 1, slot, lanes)
+        else:
+            bound = port.aes(answer_key).encrypt(digest[:16])
+            pad = pads(bound, USE_ANSWER, 2, slot, lanes)
+        _add_signed(words, pad, own_index > index)
+    return [word & MASK for word in words]
+
+
+def _add_signed(words, pad, positive):
+    for k in range(len(words)):
+        if positive:
+            words[k] += pad[k]
+        else:
+            words[k] -= pad[k]
+
+
+def pack_words(words):
+    return b"".join([word.to_bytes(8, "big") for word in words])
+
+
+def unpack_words(data):
+    return [int.from_bytes(data[i : i + 8], "big") for i in range(0, len(data), 8)]
+
+
+def signed(word):
+    """A sum mod 2^64 read as a signed window."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+def tag(key, purpose, roster_hash, meter_id, slot, content):
+    """Authenticates a message and binds it to roster, meter, slot and purpose (round)."""
+    head = b"hush1 " + purpose + roster_hash + struct.pack(">IQ", meter_id, slot)
+    return kdf.hmac_sha256(key, head + content)[:TAG_BYTES]
+
+
+def same_tag(left, right):
+    """Compares without stopping at the first difference."""
+    if len(left) != len(right):
+        return False
+    difference = 0
+    for a, b in zip(left, right):
+        difference |= a ^ b
+    return difference == 0

@@ -1,0 +1,313 @@
+"""The roster: who is in the street and under which rules, signed by an authority.
+
+A roster is a header, the members sorted by id (id 4 bytes, X25519 public key 32 bytes), and an
+Ed25519 signature over the hash of both. It is read through `read_at(offset, size)`, so that a
+meter checks a thousand members from its flash without holding them.
+
+Every rule that makes a total safe is checked here, on the meter, before a roster is used: the
+signature, the floors fixed at provisioning, that two different sets S are impossible, and that no
+total can wrap around 2^64.
+"""
+
+import struct
+
+from hushfw import port
+from hushfw.core.errors import HushError
+
+MAGIC = b"HUSR"
+VERSION = 1
+MAX_MEMBERS = 1000
+MAX_LANES = 2
+SUPPLIER_ID = 0
+
+_HEADER = ">4sBBHB32s32s32sIQQQ32sIIIHHH"
+_LANE = ">III"
+MEMBER_BYTES = 36
+SIGNATURE_BYTES = 64
+HEADER_BYTES = struct.calcsize(_HEADER) + MAX_LANES * struct.calcsize(_LANE)
+
+# Weakening modes; the names stand in the configuration, the bits in hello frames and rosters.
+MODES = {"fixed-seed": 1, "no-noise": 2, "gamma-noise": 4, "provisioned-pairs": 8}
+
+# Noise beyond this many scales is out of the window: for one Laplace, 2^-43.
+TAIL_SCALES = 30
+
+FIELDS = (
+    "fraction_bits",
+    "allowed_modes",
+    "lanes",
+    "street",
+    "authority_key",
+    "supplier_key",
+    "epoch",
+    "start_s",
+    "first_slot",
+    "last_slot",
+    "previous",
+    "slot_s",
+    "report_window_s",
+    "expiry_s",
+    "members",
+    "missing",
+    "colluders",
+)
+
+
+def mode_names(bits):
+    return sorted(name for name, bit in MODES.items() if bits & bit)
+
+
+def mode_bits(names):
+    bits = 0
+    for name in names:
+        bits |= MODES[name]
+    return bits
+
+
+class Lane:
+    """One register of a reading: its cap in Wh, and epsilon as a fraction (0/0 is no noise)."""
+
+    def __init__(self, cap_wh, epsilon_num, epsilon_den):
+        self.cap_wh = cap_wh
+        self.epsilon_num = epsilon_num
+        self.epsilon_den = epsilon_den
+
+    def noiseless(self):
+        return self.epsilon_den == 0
+
+    def scale(self):
+        """lambda = cap / epsilon in Wh, as a fraction; 0 where there is no noise."""
+        if self.noiseless():
+            return 0, 1
+        return self.cap_wh * self.epsilon_den, self.epsilon_num
+
+    def tail_wh(self):
+        num, den = self.scale()
+        return -(-TAIL_SCALES * num // den)
+
+
+class Roster:
+    """The header's fields as attributes (see FIELDS), the lanes, and the roster's hash."""
+
+    def __init__(self, fields, lanes):
+        for name in FIELDS:
+            setattr(self, name, fields[name])
+        self.lane_list = lanes
+        self.hash = None
+
+    def header(self):
+        values = [MAGIC, VERSION]
+        for name in FIELDS:
+            value = getattr(self, name)
+            values.append(_padded_name(value) if name == "street" else value)
+        lanes = list(self.lane_list)
+        while len(lanes) < MAX_LANES:
+            lanes.append(Lane(0, 0, 0))
+        packed = [struct.pack(_LANE, x.cap_wh, x.epsilon_num, x.epsilon_den) for x in lanes]
+        return struct.pack(_HEADER, *values) + b"".join(packed)
+
+    def noise_shape(self):
+        """n: every meter's share has shape 1/n, so n honest, present meters make a whole noise."""
+        return self.members - self.missing - self.colluders
+
+    def slot_start_s(self, slot):
+        return self.start_s + (slot - self.first_slot) * self.slot_s
+
+    def slot_at(self, now_s):
+        """The slot that contains now_s, or None before the first."""
+        if now_s < self.start_s:
+            return None
+        return self.first_slot + (now_s - self.start_s) // self.slot_s
+
+    def day(self, slot):
+        return self.slot_start_s(slot) // 86400
+
+    def size(self):
+        return HEADER_BYTES + self.members * MEMBER_BYTES + SIGNATURE_BYTES
+
+    def silent_bytes(self):
+        return (self.members + 7) // 8
+
+    def modes(self):
+        """The weakening modes that the roster itself puts in force."""
+        bits = MODES["gamma-noise"] if self.fraction_bits else 0
+        for lane in self.lane_list:
+            if lane.noiseless():
+                bits |= MODES["no-noise"]
+        return bits
+
+
+def _padded_name(street):
+    data = street.encode()
+    if not 0 < len(data) <= 32:
+        raise HushError("bad_roster", "a street's name has 1 to 32 bytes of UTF-8")
+    return data + b"\0" * (32 - len(data))
+
+
+def parse_header(data):
+    """The Roster of a header; its form is checked, its rules are not."""
+    if len(data) < HEADER_BYTES:
+        raise HushError("bad_roster", "the roster is cut short")
+    values = struct.unpack(_HEADER, data[: struct.calcsize(_HEADER)])
+    if values[0] != MAGIC or values[1] != VERSION:
+        raise HushError("bad_roster", "this is no roster of version %d" % VERSION)
+    fields = dict(zip(FIELDS, values[2:]))
+    try:
+        fields["street"] = str(fields["street"].rstrip(b"\0"), "utf-8")
+    except (UnicodeError, ValueError):
+        raise HushError("bad_roster", "the street's name is not UTF-8") from None
+    if not 1 <= fields["lanes"] <= MAX_LANES:
+        raise HushError("bad_roster", "a roster has 1 or %d lanes" % MAX_LANES)
+    lanes = []
+    at = struct.calcsize(_HEADER)
+    for _ in range(fields["lanes"]):
+        lanes.append(Lane(*struct.unpack(_LANE, data[at : at + struct.calcsize(_LANE)])))
+        at += struct.calcsize(_LANE)
+    return Roster(fields, lanes)
+
+
+def signed_message(roster_hash):
+    return b"hush1 roster" + roster_hash
+
+
+def members_of(roster, read_at):
+    """(id, public key) of every member, in the roster's order."""
+    at = HEADER_BYTES
+    end = HEADER_BYTES + roster.members * MEMBER_BYTES
+    while at < end:
+        piece = read_at(at, min(14 * MEMBER_BYTES, end - at))
+        for i in range(0, len(piece), MEMBER_BYTES):
+            yield int.from_bytes(piece[i : i + 4], "big"), piece[i + 4 : i + MEMBER_BYTES]
+        at += 14 * MEMBER_BYTES
+
+
+def hash_of(roster, read_at):
+    digest = port.sha256_new()
+    at = 0
+    end = HEADER_BYTES + roster.members * MEMBER_BYTES
+    while at < end:
+        digest.update(read_at(at, min(512, end - at)))
+        at += 512
+    return digest.digest()
+
+
+def _refuse_unless(holds, code, message):
+    if not holds:
+        raise HushError(code, message)
+
+
+def check_numbers(roster):
+    """The rules that do not depend on a meter: sizes, S unique, no wrap-around."""
+    r = roster
+    _refuse_unless(
+        2 <= r.members <= MAX_MEMBERS, "bad_roster", "a street has 2 to %d meters" % MAX_MEMBERS
+    )
+    _refuse_unless(r.colluders >= 1, "bad_roster", "T is at least 1: every home knows its share")
+    _refuse_unless(r.noise_shape() >= 1, "bad_roster", "N - M - T must be at least 1")
+    _refuse_unless(
+        r.missing == 0 or 2 * r.missing + r.colluders < r.members,
+        "bad_roster",
+        "2 M + T must be below N: else two different sets S could both be answered",
+    )
+    _refuse_unless(
+        0 < r.epoch and 0 < r.first_slot <= r.last_slot, "bad_roster", "no epoch or no slots"
+    )
+    _refuse_unless(0 < r.slot_s <= 86400, "bad_roster", "a slot lasts 1 to 86400 seconds")
+    _refuse_unless(r.report_window_s <= r.expiry_s, "bad_roster", "a slot expires too early")
+    _refuse_unless(r.fraction_bits <= 24, "bad_roster", "fraction_bits is 0 to 24")
+    for lane in r.lane_list:
+        _check_lane(r, lane)
+
+
+def _check_lane(roster, lane):
+    _refuse_unless(lane.cap_wh > 0, "bad_roster", "a lane's cap is at least 1 Wh")
+    _refuse_unless(
+        (lane.epsilon_num > 0) == (lane.epsilon_den > 0),
+        "bad_roster",
+        "epsilon is a positive fraction, or 0/0 for no noise",
+    )
+    window = (roster.members * lane.cap_wh + lane.tail_wh()) << roster.fraction_bits
+    _refuse_unless(
+        window < 1 << 63,
+        "out_of_window",
+        "N * cap plus the noise's tail must stay below 2^63: lower the cap or raise epsilon",
+    )
+
+
+def check_members(roster, read_at, own_id, own_key):
+    """Ids ascend, no key twice, none of the supplier's, and this meter is in it. Own index back."""
+    own_index = None
+    last = SUPPLIER_ID
+    index = 0
+    for member, key in members_of(roster, read_at):
+        if member <= last:
+            raise HushError("duplicate", "member ids must ascend and differ; %d does not" % member)
+        if key == roster.supplier_key:
+            raise HushError("duplicate", "member %d has the supplier's key" % member)
+        if member == own_id:
+            if key != own_key:
+                raise HushError("duplicate", "the roster gives this meter's id another key")
+            own_index = index
+        last = member
+        index += 1
+    _check_keys_differ(roster, read_at)
+    if own_index is None:
+        raise HushError("bad_roster", "this meter is not in the roster")
+    return own_index
+
+
+def _check_keys_differ(roster, read_at):
+    # Sixteen passes over one sixteenth of the keys each keep the memory small on a board.
+    for part in range(16):
+        seen = set()
+        for member, key in members_of(roster, read_at):
+            if key[0] & 15 == part:
+                if key in seen:
+                    raise HushError("duplicate", "member %d has another member's key" % member)
+                seen.add(key)
+
+
+def check_floors(roster, floors, permitted_modes, own_modes):
+    """What was fixed at provisioning and can only be tightened."""
+    r = roster
+    _refuse_unless(
+        r.members >= floors["least_members"],
+        "below_floor",
+        "the roster has %d members, the floor is %d" % (r.members, floors["least_members"]),
+    )
+    _refuse_unless(
+        r.noise_shape() >= floors["least_honest"],
+        "below_floor",
+        "N - M - T is %d, the floor is %d" % (r.noise_shape(), floors["least_honest"]),
+    )
+    _refuse_unless(
+        r.slot_s >= floors["shortest_slot_s"],
+        "below_floor",
+        "a slot of %d s is shorter than the floor %d" % (r.slot_s, floors["shortest_slot_s"]),
+    )
+    in_force = r.modes()
+    _refuse_unless(
+        in_force & ~permitted_modes == 0,
+        "insecure_mode",
+        "this meter was not provisioned for %s" % ", ".join(mode_names(in_force)),
+    )
+    _refuse_unless(
+        (own_modes | in_force) & ~r.allowed_modes == 0,
+        "insecure_mode",
+        "a production roster does not take a meter with %s" % ", ".join(mode_names(own_modes)),
+    )
+    _check_epsilon(r, floors)
+
+
+def _check_epsilon(roster, floors):
+    most_num, most_den = floors["greatest_epsilon"]
+    num, den = 0, 1
+    for lane in roster.lane_list:
+        if not lane.noiseless():
+            num = num * lane.epsilon_den + lane.epsilon_num * den
+            den *= lane.epsilon_den
+    _refuse_unless(
+        num * most_den <= most_num * den,
+        "below_floor",
+        "epsilon of a slot is above the greatest that was provisioned, %d/%d" % (most_num, most_den),
+    )

@@ -1,0 +1,354 @@
+"""The slots of a meter: from the load to a masked report, and from the set S to an answer.
+
+A slot is masked at most once and answered at most once. Each record is in the journal before its
+message leaves; a message sent again is the same bytes. All refusals of round two raise one code,
+so that a peer cannot tell why, and nothing is changed by them.
+"""
+
+import struct
+
+from hushfw import port, store
+from hushfw.core import battery, gamma, masking, messages, noise
+from hushfw.core.errors import HushError
+from hushfw.core.register import Register
+
+
+class Slots:
+    """One meter's sampling, reports and answers under the roster that is in use."""
+
+    def __init__(self, meter_id, enrolment, journal, random, driver, controller, actuator, log):
+        self._meter_id = meter_id
+        self._enrolment = enrolment
+        self._journal = journal
+        self._random = random
+        self._driver = driver
+        self._make_controller = controller
+        self._actuator = actuator
+        self._home_log = log
+        self._controller = None
+        self._register = Register(enrolment.roster.lanes)
+        self._ahead = None
+        self._slot = None
+        self._gap = False
+        self._demand_ws = 0
+        self.clock_s = 0
+        self.reports = 0
+        self.answers = 0
+        self.clipped = 0
+        self.gap_slots = 0
+        self.slot_ms = 0
+        self.answer_ms = 0
+        self._resume(enrolment.roster)
+
+    def _resume(self, roster):
+        last = self._last_state()
+        if last is not None and len(last[0]) == roster.lanes:
+            self._register.restore(last[0])
+        if self._journal.last_masked >= roster.first_slot:
+            # The clock is at least here, so what expired before a reboot stays expired.
+            self.clock_s = roster.slot_start_s(self._journal.last_masked) + roster.slot_s
+        self._driver.skip_to(self.clock_s)
+
+    def next_slot(self):
+        """The lowest slot that this meter may still mask."""
+        return max(self._journal.last_masked, self._journal.closed_through) + 1
+
+    def run(self, now_s):
+        """The clock is now_s: takes every whole step before it; the reports that fell due.
+
+        Steps that begin before the clock of the call before are past and dropped: a meter that
+        was away does not make up readings for slots that it missed.
+        """
+        out = []
+        self._driver.skip_to(self.clock_s)
+        while self._driver.step_s is not None:
+            if self._ahead is None:
+                self._ahead = self._driver.take(self._driver.step_s)
+            if self._ahead is None or self._ahead[0] + self._driver.step_s > now_s:
+                break
+            start_s, demand_w = self._ahead
+            self._ahead = None
+            if start_s >= self.clock_s:
+                self._step(self._enrolment.roster, start_s, demand_w, self._driver.step_s, out)
+        self.clock_s = max(self.clock_s, now_s)
+        return out
+
+    def _step(self, roster, start_s, demand_w, step_s, out):
+        slot = roster.slot_at(start_s)
+        if slot != self._slot:
+            self._begin(roster, slot, start_s)
+        self.clock_s = start_s + step_s
+        if demand_w is None:
+            self._gap = True
+        else:
+            grid_w = self._control(demand_w, step_s)
+            self._register.add(grid_w, step_s)
+            self._demand_ws += demand_w * step_s
+            self._actuator.apply(start_s, demand_w, grid_w, self._controller.charge_ws)
+        if slot is not None and self.clock_s >= roster.slot_start_s(slot) + roster.slot_s:
+            report = self._close(roster, slot)
+            if report is not None:
+                out.append(report)
+
+    def _begin(self, roster, slot, start_s):
+        if self._slot is not None:
+            # Left before its end, so never reported: the home keeps what was seen of it.
+            readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
+            self._log_slot(self._slot, readings, True)
+            self.gap_slots += 1
+        self._slot = slot
+        self._gap = slot is not None and start_s != roster.slot_start_s(slot)
+        self._demand_ws = 0
+
+    def _control(self, demand_w, step_s):
+        if self._controller is None:
+            self._controller = self._make_controller(step_s)
+            last = self._last_state()
+            if last is not None and last[1]:
+                self._controller.restore(last[1])
+        return self._controller.step(demand_w)
+
+    def _last_state(self):
+        """(register, controller) as the last report left them, or None."""
+        slot = self._journal.slots.get(self._journal.last_masked)
+        if slot is None or slot.report is None:
+            return None
+        record = self._journal.payload(slot.report)
+        lanes, values = record[12], record[13]
+        at = 14 + 8 * lanes
+        carry = struct.unpack(">%dQ" % lanes, record[at : at + 8 * lanes])
+        at += 8 * lanes
+        return carry, struct.unpack(">%dq" % values, record[at : at + 8 * values])
+
+    def _close(self, roster, slot):
+        started = port.ticks_ms()
+        readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
+        gap = self._gap
+        self._slot = None
+        self.gap_slots += gap
+        self.clipped += len([1 for reading in readings if reading[2]])
+        report = None
+        if roster.first_slot <= slot <= roster.last_slot and slot >= self.next_slot():
+            report = self._mask(roster, slot, [reading[1] for reading in readings], gap)
+            self.reports += 1
+        self._log_slot(slot, readings, gap)
+        self._forget(roster)
+        self.slot_ms = port.ticks_diff(port.ticks_ms(), started)
+        return report
+
+    def _log_slot(self, slot, readings, gap):
+        charge_wh = 0 if self._controller is None else self._controller.charge_ws // 3600
+        self._home_log.append(slot, self._demand_ws, readings, charge_wh, gap)
+        self._actuator.flush()
+
+    def _mask(self, roster, slot, values_wh, gap):
+        shares = [self._share(roster, lane) for lane in roster.lane_list]
+        values = [
+            (values_wh[k] << roster.fraction_bits) + shares[k] for k in range(roster.lanes)
+        ]
+        recovery = [0] * roster.lanes
+        if roster.missing:
+            recovery = masking.unpack_words(self._random.bytes(8 * roster.lanes))
+        keys = self._enrolment.keys
+        words = masking.report_words(
+            values,
+            self._enrolment.own_index,
+            keys.pair_keys(slot),
+            keys.keystream_key(slot),
+            recovery,
+            slot,
+        )
+        fields = self._report_fields(roster, slot, masking.pack_words(words), gap)
+        payload = messages.encode("report", fields)[1]
+        self._journal.append(store.REPORT, self._report_record(roster, slot, recovery) + payload)
+        return fields
+
+    def _share(self, roster, lane):
+        if lane.noiseless():
+            return 0
+        num, den = lane.scale()
+        if roster.fraction_bits:
+            return gamma.share(self._random, roster.noise_shape(), num, den, roster.fraction_bits)
+        return noise.share(self._random, roster.noise_shape(), num, den)
+
+    def _report_fields(self, roster, slot, words, gap):
+        flags = messages.FLAG_GAP if gap else 0
+        tag = masking.tag(
+            self._enrolment.keys.tag_key_up,
+            b"report",
+            roster.hash,
+            self._meter_id,
+            slot,
+            bytes((flags,)) + words,
+        )
+        return {
+            "meter_id": self._meter_id,
+            "epoch": roster.epoch,
+            "slot": slot,
+            "flags": flags,
+            "words": words,
+            "tag": tag,
+        }
+
+    def _report_record(self, roster, slot, recovery):
+        # slot, epoch, lanes, numbers of the controller, C, the register's carry, the controller
+        carry = self._register.state()
+        control = () if self._controller is None else self._controller.state()
+        head = struct.pack(">QIBB", slot, roster.epoch, roster.lanes, len(control))
+        return (
+            head
+            + masking.pack_words(recovery)
+            + struct.pack(">%dQ" % len(carry), *carry)
+            + struct.pack(">%dq" % len(control), *control)
+        )
+
+    def _kept(self, slot):
+        """The journal's entry of a slot that was reported in this epoch, or None."""
+        kept = self._journal.slots.get(slot)
+        if kept is None or kept.report is None:
+            return None
+        epoch = int.from_bytes(self._journal.payload(kept.report)[8:12], "big")
+        return kept if epoch == self._enrolment.roster.epoch else None
+
+    def _kept_report(self, slot):
+        """(recovery words, payload of the report) of a slot that was masked."""
+        record = self._journal.payload(self._journal.slots[slot].report)
+        lanes, values = record[12], record[13]
+        recovery = masking.unpack_words(record[14 : 14 + 8 * lanes])
+        return recovery, record[14 + 16 * lanes + 8 * values :]
+
+    def _forget(self, roster):
+        """Slots past their expiry lose C, report and answer at the journal's next rewrite."""
+        oldest = roster.slot_at(max(self.clock_s - roster.expiry_s, 0))
+        if oldest is not None and oldest > 1:
+            self._journal.expire(oldest - 1)
+
+    def resend(self, epoch, slot, turn):
+        """The stored report or answer of a slot as (name, fields), while it may still leave."""
+        roster = self._enrolment.roster
+        if epoch != roster.epoch:
+            raise HushError("wrong_epoch", "the epoch in use is %d" % roster.epoch)
+        kept = self._kept(slot)
+        if turn == messages.REPORT_ROUND:
+            if kept is None:
+                raise HushError("wrong_slot", "slot %d was not reported" % slot)
+            self._check_report_may_leave(roster, slot, kept)
+            number, payload = messages.BY_NAME["report"][0], self._kept_report(slot)[1]
+        else:
+            if kept is None or kept.answer is None or self._expired(roster, slot):
+                raise HushError("refused", "")
+            number, payload = messages.BY_NAME["answer"][0], self._kept_answer(roster, kept)[1]
+        return messages.decode(number, payload)
+
+    def _check_report_may_leave(self, roster, slot, kept):
+        deadline_s = roster.slot_start_s(slot) + roster.slot_s + roster.report_window_s
+        if kept.answer is not None or self.clock_s > deadline_s:
+            raise HushError("late", "the time for reports of slot %d is over" % slot)
+
+    def _expired(self, roster, slot):
+        return self.clock_s > roster.slot_start_s(slot) + roster.slot_s + roster.expiry_s
+
+    def _kept_answer(self, roster, kept):
+        """(S as a bit map, payload of the answer)."""
+        record = self._journal.payload(kept.answer)
+        size = roster.silent_bytes()
+        return record[8 : 8 + size], record[8 + size :]
+
+    def stored(self, epoch, slot, turn, tag):
+        """The aggregator has kept this meter's message of that round; it will not ask for it."""
+        roster = self._enrolment.roster
+        wanted = masking.tag(
+            self._enrolment.keys.tag_key_down,
+            b"stored",
+            roster.hash,
+            self._meter_id,
+            slot,
+            bytes((turn,)),
+        )
+        kept = self._kept(slot)
+        if epoch != roster.epoch or kept is None:
+            raise HushError("wrong_slot", "slot %d was not reported in this epoch" % slot)
+        if not masking.same_tag(tag, wanted):
+            raise HushError("bad_tag", "the acknowledgement is not the supplier's")
+        kept.stored_rounds |= 1 << turn
+
+    def unacknowledged(self):
+        """Reports and answers kept that nobody has acknowledged since boot."""
+        count = 0
+        for kept in self._journal.slots.values():
+            count += kept.report is not None and not kept.stored_rounds & 2
+            count += kept.answer is not None and not kept.stored_rounds & 4
+        return min(count, 0xFFFF)
+
+    def announce(self, epoch, slot, silent, tag):
+        """The answer to a valid, first S of a slot; every refusal looks alike."""
+        roster = self._enrolment.roster
+        self._check_announced(roster, epoch, slot, silent, tag)
+        kept = self._kept(slot)
+        if masking.in_silent(silent, self._enrolment.own_index) or kept is None:
+            self._close_round_one(roster, slot)
+            raise HushError("refused", "declared silent, or nothing was reported")
+        if self._expired(roster, slot):
+            raise HushError("refused", "the slot is over")
+        if kept.answer is not None:
+            before, payload = self._kept_answer(roster, kept)
+            if before != silent:
+                raise HushError("refused", "another S was answered in this slot")
+            return messages.decode(messages.BY_NAME["answer"][0], payload)[1]
+        return self._answer(roster, slot, silent)
+
+    def _check_announced(self, roster, epoch, slot, silent, tag):
+        wanted = masking.tag(
+            self._enrolment.keys.tag_key_down,
+            b"announce",
+            roster.hash,
+            self._meter_id,
+            slot,
+            silent,
+        )
+        members = masking.silent_indexes(silent, roster.members)
+        if epoch != roster.epoch or not masking.same_tag(tag, wanted):
+            raise HushError("refused", "wrong epoch or tag")
+        if members is None or not roster.missing or len(members) > roster.missing:
+            raise HushError("refused", "S is no set of at most M members")
+
+    def _close_round_one(self, roster, slot):
+        # From here on no report of this slot leaves, also after a power cut. A slot that has not
+        # begun cannot be closed, else one message could silence the meter for years.
+        now = roster.slot_at(self.clock_s)
+        if now is not None and self.next_slot() <= slot <= now:
+            self._journal.append(store.CLOSED, slot.to_bytes(8, "big"))
+
+    def _answer(self, roster, slot, silent):
+        started = port.ticks_ms()
+        recovery = self._kept_report(slot)[0]
+        digest = masking.silent_digest(roster.hash, slot, silent)
+        words = masking.answer_words(
+            self._enrolment.own_index,
+            self._enrolment.keys.pair_keys(slot),
+            recovery,
+            slot,
+            silent,
+            digest,
+        )
+        packed = masking.pack_words(words)
+        tag = masking.tag(
+            self._enrolment.keys.tag_key_up,
+            b"answer",
+            roster.hash,
+            self._meter_id,
+            slot,
+            digest + packed,
+        )
+        fields = {
+            "meter_id": self._meter_id,
+            "epoch": roster.epoch,
+            "slot": slot,
+            "words": packed,
+            "tag": tag,
+        }
+        payload = messages.encode("answer", fields)[1]
+        self._journal.append(store.ANSWER, slot.to_bytes(8, "big") + silent + payload)
+        self.answers += 1
+        self.answer_ms = port.ticks_diff(port.ticks_ms(), started)
+        return fields

@@ -1,0 +1,323 @@
+"""What must survive a power cut: the journal, the seed, the keys and the home's own log.
+
+The journal is a file of records that only grows until it is rewritten:
+
+    record = kind(1) length(2) payload crc32(4)
+
+A record counts once it is whole and flushed; a torn tail is what never left the meter, so reading
+stops there and the next write starts from a clean copy. Rewriting goes through a temporary file
+and a rename, so a cut leaves the old journal or the new one. The order that makes it safe:
+
+- the record of a report, with its recovery words C, is flushed before the report leaves;
+- the record of an answer, with its S, is flushed before the answer leaves;
+- an epoch is flushed before its roster is used.
+
+So a slot is masked at most once and answered at most once, whenever the power goes. What was
+reserved for a slot but not flushed was never seen by anyone.
+"""
+
+import json
+import os
+import struct
+
+from hushfw.core.errors import HushError
+from hushfw.port import crc32
+
+EPOCH = 1
+REPORT = 2
+ANSWER = 3
+CLOSED = 4
+FLOORS = 5
+
+_REWRITE_BYTES = 8192
+
+
+def exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def size_of(path):
+    return os.stat(path)[6] if exists(path) else 0
+
+
+def remove(path):
+    if exists(path):
+        os.remove(path)
+
+
+def _storage(error):
+    return HushError("storage", "the filesystem refused a write: %s; free some space" % error)
+
+
+def replace(path, pieces):
+    """Writes a whole file so that a cut leaves the old one or the new one."""
+    try:
+        with open(path + ".tmp", "wb") as f:
+            for piece in pieces:
+                f.write(piece)
+            f.flush()
+        os.rename(path + ".tmp", path)
+    except OSError as error:
+        raise _storage(error) from None
+
+
+def read(path):
+    """The whole file, or None where there is none."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return None
+
+
+def with_checksum(data):
+    return data + struct.pack(">I", crc32(data))
+
+
+def read_checked(path):
+    """A file written with a checksum; None where it is absent, a refusal where it is damaged."""
+    data = read(path)
+    if data is None:
+        return None
+    if len(data) < 4 or struct.unpack(">I", data[-4:])[0] != crc32(data[:-4]):
+        raise HushError("storage", "%s is damaged; provision this meter anew" % path)
+    return data[:-4]
+
+
+class Slot:
+    """Where the journal keeps a slot's report and answer: offsets of their payloads, or None.
+
+    stored_rounds has a bit for every round that the aggregator has acknowledged since boot.
+    """
+
+    __slots__ = ("answer", "report", "stored_rounds")
+
+    def __init__(self):
+        self.report = None
+        self.answer = None
+        self.stored_rounds = 0
+
+
+class Journal:
+    """The journal's state in memory, and the only way to change it."""
+
+    def __init__(self, path="journal.bin"):
+        self._path = path
+        self._end = 0
+        self._clean = True
+        self._rewrite_at = _REWRITE_BYTES
+        self.epoch = 0
+        self.roster_hash = None
+        self.floors = None
+        self.slots = {}
+        self.last_masked = 0
+        self.closed_through = 0
+        self._load()
+
+    def _load(self):
+        if not exists(self._path):
+            return
+        with open(self._path, "rb") as f:
+            while True:
+                head = f.read(3)
+                if len(head) < 3:
+                    break
+                kind, size = struct.unpack(">BH", head)
+                rest = f.read(size + 4)
+                if len(rest) < size + 4:
+                    break
+                if struct.unpack(">I", rest[size:])[0] != crc32(head + rest[:size]):
+                    if f.read(1):
+                        raise HushError("storage", "the journal is damaged: enrol this meter anew")
+                    break
+                self._apply(kind, rest[:size], self._end + 3)
+                self._end += 7 + size
+        self._clean = size_of(self._path) == self._end
+
+    def _apply(self, kind, payload, at):
+        if kind == EPOCH:
+            self.epoch = int.from_bytes(payload[:4], "big")
+            self.roster_hash = payload[4:36]
+        elif kind == FLOORS:
+            self.floors = json.loads(payload)
+        elif kind == CLOSED:
+            self.closed_through = max(self.closed_through, int.from_bytes(payload[:8], "big"))
+        elif kind in (REPORT, ANSWER):
+            number = int.from_bytes(payload[:8], "big")
+            slot = self.slots.setdefault(number, Slot())
+            if kind == REPORT:
+                slot.report = at
+                self.last_masked = max(self.last_masked, number)
+            else:
+                slot.answer = at
+
+    def append(self, kind, payload):
+        """Flushes one record; afterwards it is there whatever happens. A refusal changes nothing."""
+        if not self._clean:
+            self._rewrite()
+        head = struct.pack(">BH", kind, len(payload))
+        record = head + payload + struct.pack(">I", crc32(head + payload))
+        self._clean = False
+        try:
+            with open(self._path, "ab") as f:
+                f.write(record)
+                f.flush()
+        except OSError as error:
+            raise _storage(error) from None
+        self._clean = True
+        self._apply(kind, payload, self._end + 3)
+        self._end += len(record)
+        if self._end > self._rewrite_at:
+            self._rewrite()
+
+    def payload(self, at):
+        """The payload that starts at this offset."""
+        with open(self._path, "rb") as f:
+            f.seek(at - 2)
+            size = int.from_bytes(f.read(2), "big")
+            return f.read(size)
+
+    def expire(self, through):
+        """Slots up to this one are finished: the next rewrite drops their C, report and answer."""
+        for number in [n for n in self.slots if n <= through]:
+            if number != self.last_masked:
+                del self.slots[number]
+
+    def _live(self):
+        """(kind, payload) of what a rewrite keeps."""
+        if self.floors is not None:
+            yield FLOORS, json.dumps(self.floors).encode()
+        if self.roster_hash is not None:
+            yield EPOCH, self.epoch.to_bytes(4, "big") + self.roster_hash
+        if self.closed_through:
+            yield CLOSED, self.closed_through.to_bytes(8, "big")
+        for number in sorted(self.slots):
+            slot = self.slots[number]
+            if slot.report is not None:
+                yield REPORT, self.payload(slot.report)
+            if slot.answer is not None:
+                yield ANSWER, self.payload(slot.answer)
+
+    def _records(self):
+        for kind, payload in self._live():
+            head = struct.pack(">BH", kind, len(payload))
+            yield head + payload + struct.pack(">I", crc32(head + payload))
+
+    def _rewrite(self):
+        replace(self._path, self._records())
+        self.slots = {}
+        self._end = 0
+        self._load()
+        self._rewrite_at = max(_REWRITE_BYTES, 2 * self._end)
+
+
+class SeedFile:
+    """The stored seed and the boot counter; both change before a boot gives its first output."""
+
+    def __init__(self, path="seed.bin"):
+        self._path = path
+
+    def take(self):
+        """(seed, boots) as stored, or None on a board that was never given one."""
+        data = read_checked(self._path)
+        return None if data is None else (data[4:36], int.from_bytes(data[:4], "big"))
+
+    def put(self, seed, boots):
+        replace(self._path, [with_checksum(boots.to_bytes(4, "big") + seed)])
+
+
+PAIR_BYTES = 4 + 32 + 32
+
+
+def pair_name(partner, public_key):
+    """What a pair is looked up by; the whole public key is compared when it is read."""
+    return partner.to_bytes(4, "big") + public_key[:8]
+
+
+class PairSecrets:
+    """Raw X25519 secrets by partner: id, public key, secret; so that a new roster needs no curve."""
+
+    def __init__(self, path="pairs.bin"):
+        self._path = path
+        # A torn last entry is overwritten by rewriting the file up to it.
+        whole = size_of(path) // PAIR_BYTES * PAIR_BYTES
+        if size_of(path) != whole:
+            data = read(path)
+            replace(path, [data[:whole]])
+
+    def known(self):
+        """Offsets by pair_name, without the secrets."""
+        return {entry[:12]: at for at, entry in self._entries()}
+
+    def find(self, partner, public_key):
+        """The offset of one pair, or None."""
+        wanted = pair_name(partner, public_key)
+        for at, entry in self._entries():
+            if entry[:12] == wanted:
+                return at
+        return None
+
+    def _entries(self):
+        if not exists(self._path):
+            return
+        with open(self._path, "rb") as f:
+            at = 0
+            while True:
+                entry = f.read(PAIR_BYTES)
+                if len(entry) < PAIR_BYTES:
+                    return
+                yield at, entry
+                at += PAIR_BYTES
+
+    def add(self, partner, public_key, secret):
+        try:
+            with open(self._path, "ab") as f:
+                f.write(partner.to_bytes(4, "big") + public_key + secret)
+                f.flush()
+        except OSError as error:
+            raise _storage(error) from None
+
+    def get(self, at, public_key):
+        """The secret at an offset, if it belongs to this public key."""
+        with open(self._path, "rb") as f:
+            f.seek(at)
+            entry = f.read(PAIR_BYTES)
+        return entry[36:] if entry[4:36] == public_key else None
+
+
+class HomeLog:
+    """The home's own readings, a record a slot; they stay on the meter. Two files take turns."""
+
+    RECORD = ">QqIIIB"
+    BYTES = struct.calcsize(RECORD)
+    GAP = 1
+    CLIPPED = 2
+
+    def __init__(self, limit_kib, path="home.bin"):
+        self._path = path
+        self._limit = limit_kib * 512
+
+    def append(self, slot, demand_ws, readings, charge_wh, gap):
+        """readings are the register's: (wh, clipped wh, whether clipped) a lane."""
+        flags = self.GAP if gap else 0
+        if any([reading[2] for reading in readings]):
+            flags |= self.CLIPPED
+        export_wh = readings[1][0] if len(readings) > 1 else 0
+        record = struct.pack(
+            self.RECORD, slot, demand_ws, readings[0][0], export_wh, charge_wh, flags
+        )
+        try:
+            whole = size_of(self._path) // self.BYTES * self.BYTES
+            if whole >= self._limit:
+                os.rename(self._path, self._path + ".old")
+            elif whole != size_of(self._path):
+                data = read(self._path)
+                replace(self._path, [data[:whole]])
+            with open(self._path, "ab") as f:
+                f.write(record)
+        except OSError as error:
+            raise _storage(error) from None

@@ -1,0 +1,58 @@
+"""X25519 inside the interpreter at hand: RFC 7748, points of small order, odd encodings."""
+
+import sys
+from binascii import hexlify, unhexlify
+
+from hushfw_checks import expect, refuses, run
+from vectors_crypto import X25519, X25519_AGREEMENT, X25519_ITERATED, X25519_LOW_ORDER
+
+from hushfw.core import x25519
+
+# A round takes half a second on a Pico and some milliseconds on a computer.
+ROUNDS = 1000 if sys.platform == "linux" else 1
+SECRET = bytes(range(32))
+
+
+def check_scalar_multiplication_matches_rfc_7748():
+    for source, scalar, u, result in X25519:
+        got = x25519.shared_secret(unhexlify(scalar), unhexlify(u))
+        expect(hexlify(got), result.encode(), source)
+
+
+def check_iteration_matches_rfc_7748():
+    wanted = dict(X25519_ITERATED)
+    k = u = b"\x09" + bytes(31)
+    for done in range(1, ROUNDS + 1):
+        k, u = x25519.shared_secret(k, u), k
+        if done in wanted:
+            expect(hexlify(k), wanted[done].encode(), "after %d rounds" % done)
+
+
+def check_agreement_matches_rfc_7748():
+    a, public_a, b, public_b, secret = [unhexlify(item) for item in X25519_AGREEMENT]
+    expect(x25519.public_key(a), public_a, "Alice's public key")
+    expect(x25519.public_key(b), public_b, "Bob's public key")
+    expect(x25519.shared_secret(a, public_b), secret, "Alice's secret")
+    expect(x25519.shared_secret(b, public_a), secret, "Bob's secret")
+
+
+def check_points_of_small_order_are_refused():
+    for _, u in X25519_LOW_ORDER:
+        refuses("weak_key", x25519.shared_secret, SECRET, unhexlify(u))
+
+
+def check_the_high_bit_of_u_is_ignored_and_u_is_reduced():
+    wanted = x25519.public_key(SECRET)
+    high_bit = b"\x09" + bytes(30) + b"\x80"
+    above_p = b"\xf6" + b"\xff" * 30 + b"\x7f"
+    expect(x25519.shared_secret(SECRET, high_bit), wanted, "9 with the high bit")
+    expect(x25519.shared_secret(SECRET, above_p), wanted, "p + 9")
+
+
+def check_keys_of_other_lengths_are_refused():
+    refuses("weak_key", x25519.public_key, bytes(31))
+    refuses("weak_key", x25519.shared_secret, SECRET, bytes(33))
+    refuses("weak_key", x25519.shared_secret, b"", SECRET)
+
+
+run(globals())

@@ -1,0 +1,98 @@
+"""The command ``hushmeter``: parses, calls, prints; one file a command group.
+
+A command's module is imported when the command is called, so that ``hushmeter --help`` starts at
+once and a command that needs an extra does not trouble the others. Hence the table of modules and
+one-line summaries here.
+"""
+
+import errno
+import importlib
+import sys
+from typing import IO, Any, NamedTuple
+
+import click
+
+from hushfw.core.errors import HushError
+from hushmeter import __version__
+from hushmeter.errors import HushmeterError
+
+
+class Entry(NamedTuple):
+    """Where a command lies: a module of this package, the object in it, and its summary."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS = {
+    "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
+    "doctor": Entry("doctor", "doctor", "Say what can be emulated here, and what is missing."),
+    "emulate": Entry("emulate", "emulate", "Run a street of emulated meters."),
+    "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
+}
+
+
+class Refusal(click.ClickException):
+    """An error that the user can mend: one line, perhaps a hint, and exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the line and the hint on standard error."""
+        click.echo(f"error: {self.message}", file=file or sys.stderr)
+        if self.hint:
+            click.echo(f"hint: {self.hint}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the table."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name; imports its module."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"{__name__}.{entry.module}")
+        command: click.Command = getattr(module, entry.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands for the help text, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; turns the two root errors and the system's into one line."""
+        try:
+            return super().invoke(ctx)
+        except HushmeterError as error:
+            raise Refusal(error.message, error.hint) from error
+        except HushError as error:
+            raise Refusal(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename is not None else ""
+            raise Refusal(f"{where}{error.strerror or error}") from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hushmeter")
+def main() -> None:
+    """Private smart meters: emulate a street, look at a board, read the reports.
+
+    A research prototype. Every command has its own --help with an example.
+
+    \b
+    Example:
+      hushmeter demo --out out/demo
+    """

@@ -1,0 +1,269 @@
+"""``hushmeter emulate`` and its showcase ``hushmeter demo``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hushmeter.cluster.store import Store
+from hushmeter.emulate.street import (
+    ANSWER,
+    REPORT,
+    Absence,
+    Street,
+    StreetRun,
+    StreetSettings,
+    check,
+    fresh_folder,
+    unix_meters,
+)
+from hushmeter.errors import HushmeterError
+from hushmeter.loads import Load, read_load
+from hushmeter.loads.synthetic import synthetic_street
+from hushmeter.report.street import render
+from hushmeter.report.table import insecure_banner, summary_table
+
+_SYNTHETIC_SEED = 2011
+_PAIRS_BY_HAND = 150
+_DEMO_LOAD = "uci-2007-02-01.csv"
+_DATA = "HUSHMETER_DATA"
+
+
+class Epsilon(click.ParamType):
+    """A positive decimal or fraction, or inf for no noise."""
+
+    name = "epsilon"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The Fraction of a text; None for inf."""
+        if value is None or isinstance(value, Fraction):
+            return value
+        if str(value).strip().lower() in ("inf", "infinity"):
+            return "inf"
+        try:
+            epsilon = Fraction(str(value))
+        except (ValueError, ZeroDivisionError):
+            epsilon = Fraction(0)
+        if epsilon <= 0 or max(epsilon.as_integer_ratio()) >= 1 << 32:
+            self.fail(f"{value!r} is not a positive number such as 0.5, 1 or 3/2, nor inf")
+        return epsilon
+
+
+@click.command()
+@click.option("--meters", type=int, default=12, show_default=True, help="Meters in the street.")
+@click.option("--slots", type=int, default=144, show_default=True, help="Slots to run.")
+@click.option(
+    "--load",
+    "load_file",
+    type=click.Path(path_type=Path),
+    help="UCI household file, or wide CSV (first column time, one column a home, Wh per row). "
+    "Without it a small synthetic load is made.",
+)
+@click.option("--slot-minutes", type=click.IntRange(1, 1440), default=10, show_default=True)
+@click.option(
+    "--controller", type=click.Choice(["none", "ls2"]), default="none", show_default=True
+)
+@click.option("--capacity-wh", type=click.IntRange(1), default=500, show_default=True)
+@click.option("--rate-w", type=click.IntRange(1), default=500, show_default=True)
+@click.option(
+    "--epsilon", type=Epsilon(), default="1", show_default=True, help="Per slot; inf: no noise."
+)
+@click.option(
+    "--peak-w", type=click.IntRange(1, 1_000_000), default=10000, show_default=True,
+    help="Readings are clipped to this power's energy in a slot.",
+)  # fmt: skip
+@click.option(
+    "--tolerate", type=click.IntRange(0), help="M: most silent meters. [default: max(K, N/10)]"
+)
+@click.option(
+    "--colluders", type=click.IntRange(1), default=1, show_default=True, help="T: most colluders."
+)
+@click.option(
+    "--dropouts", type=click.IntRange(0), default=0, show_default=True,
+    help="K meters that are away during the middle third.",
+)  # fmt: skip
+@click.option(
+    "--dropout-phase", type=click.Choice([REPORT, ANSWER]), default=REPORT, show_default=True,
+    help="They die before they report, or between report and answer.",
+)  # fmt: skip
+@click.option("--seed", help="Replaces all entropy: repeatable and insecure.")
+@click.option("--gamma-noise", is_flag=True, help="The paper's gamma shares, in fixed point.")
+@click.option(
+    "--provision-pairs/--agree-pairs", default=None,
+    help="Keys and pair secrets made on the host (insecure), or agreed by the meters. "
+    f"[default: on the host above {_PAIRS_BY_HAND} meters]",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for report, store and storage."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def emulate(  # noqa: PLR0913
+    load_file: Path | None,
+    out: Path | None,
+    as_json: bool,
+    dropouts: int,
+    dropout_phase: str,
+    **options: Any,
+) -> None:
+    """Run a street of emulated meters: real firmware, one process a meter.
+
+    \b
+    Example:
+      hushmeter emulate --meters 12 --slots 144 --epsilon 1 --dropouts 2 --out out/street
+    """
+    meters, slots = options["meters"], options["slots"]
+    if dropouts >= max(meters, 1):
+        raise HushmeterError(f"--dropouts is {dropouts}; it must be below --meters, {meters}")
+    settings = StreetSettings(
+        meters=meters,
+        slots=slots,
+        load=_load(load_file, meters, slots, options["slot_minutes"] * 60),
+        slot_s=options["slot_minutes"] * 60,
+        controller=options["controller"],
+        capacity_wh=options["capacity_wh"],
+        rate_w=options["rate_w"],
+        epsilon=None if options["epsilon"] == "inf" else options["epsilon"],
+        peak_w=options["peak_w"],
+        missing=_tolerated(options["tolerate"], dropouts, meters),
+        colluders=options["colluders"],
+        absences=_absences(meters, slots, dropouts, dropout_phase),
+        seed=options["seed"],
+        gamma_noise=options["gamma_noise"],
+        provision_pairs=_provision_pairs(options["provision_pairs"], meters),
+    )
+    _run(settings, out, as_json)
+
+
+@click.command()
+@click.option(
+    "--load", "load_file", type=click.Path(path_type=Path),
+    help=f"As for emulate. [default: {_DEMO_LOAD} from the folder {_DATA}, else synthetic]",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def demo(load_file: Path | None, out: Path, as_json: bool) -> None:
+    """Show a day of a street of 12 meters: two die before they report, one before it answers.
+
+    \b
+    Example:
+      hushmeter demo --out out/demo
+    """
+    if load_file is None and os.environ.get(_DATA):
+        found = Path(os.environ[_DATA]) / _DEMO_LOAD
+        load_file = found if found.exists() else None
+    meters, slots = 12, 144
+    two = _absences(meters, slots, 2, REPORT)
+    settings = StreetSettings(
+        meters=meters,
+        slots=slots,
+        load=_load(load_file, meters, slots, 600),
+        controller="ls2",
+        epsilon=Fraction(4),
+        peak_w=6000,
+        missing=3,
+        absences=(*two, Absence(6, ANSWER, 64, 80)),
+    )
+    _run(settings, out, as_json)
+
+
+def _load(path: Path | None, meters: int, slots: int, slot_s: int) -> Load:
+    if path is not None:
+        return read_load(path)
+    days = -(-slots * slot_s // 86400)
+    return synthetic_street(max(meters, 1), max(days, 1), _SYNTHETIC_SEED)
+
+
+def _tolerated(asked: int | None, dropouts: int, meters: int) -> int:
+    if asked is None:
+        return max(dropouts, meters // 10)
+    if dropouts > asked:
+        raise HushmeterError(
+            f"--dropouts {dropouts} is above --tolerate {asked}: such slots could only be void",
+            hint="raise --tolerate or leave it out",
+        )
+    return asked
+
+
+def _absences(meters: int, slots: int, dropouts: int, phase: str) -> tuple[Absence, ...]:
+    """The K last meters, away during the middle third of the slots."""
+    begin, end = slots // 3, 2 * slots // 3
+    if begin == end:
+        end = min(begin + 1, slots)
+    return tuple(Absence(meters - 1 - i, phase, begin, end) for i in range(dropouts))
+
+
+def _provision_pairs(asked: bool | None, meters: int) -> bool:
+    return meters > _PAIRS_BY_HAND if asked is None else asked
+
+
+def _run(settings: StreetSettings, out: Path | None, as_json: bool) -> None:
+    check(settings)
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        street = stack.enter_context(fresh_folder(folder / "street"))
+        store = Store(street / "street.db")
+        stack.callback(store.close)
+        with _progress(as_json) as progress:
+            run = Street(settings, unix_meters(street), store, progress).run()
+        if out is not None:
+            _write(run, out)
+    if as_json:
+        click.echo(json.dumps(run.summary))
+        return
+    console = Console()
+    banner = insecure_banner(run.report)
+    if banner is not None:
+        console.print(banner)
+    console.print(summary_table(run.report))
+    if out is not None:
+        console.print(f"Report: {out / 'report.html'}  ({time.perf_counter() - began:.0f} s)")
+
+
+def _write(run: StreetRun, out: Path) -> None:
+    command = shlex.join(["hushmeter", *sys.argv[1:]])
+    render(replace(run.report, command=command), out / "report.html")
+    (out / "run.json").write_text(json.dumps(run.summary))
+
+
+class _progress:
+    """A bar a stage on standard error; nothing where only JSON is wanted and nobody watches."""
+
+    def __init__(self, as_json: bool) -> None:
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:>18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=as_json and not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)

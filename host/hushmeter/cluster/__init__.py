@@ -1,0 +1,1 @@
+"""A street at the utility: enrolment, slot aggregation, dropout recovery, durable store."""

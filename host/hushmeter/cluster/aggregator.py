@@ -1,0 +1,400 @@
+"""The aggregator: who reported, who is silent, who answered, and the street's noisy total.
+
+One slot goes through these states; everything is in the store before anyone is told::
+
+    open --announce--> answering --every reporter answered--> done
+                           |
+                           +--close: an answer is missing--> void --it comes in time--> completed
+
+With M = 0 there is one round: a slot is done when every meter reported and void otherwise. A slot
+with more than M silent meters is void at once. There is never a second S: what was announced is in
+the store, and asking again gives the same.
+
+The aggregator has no transport and no clock of its own: it takes messages and gives messages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hushfw.core import masking, messages
+from hushfw.core.errors import HushError
+from hushmeter.cluster import roster as rosters
+from hushmeter.cluster.keystream import Keystreams, fold
+from hushmeter.cluster.store import SlotRow, Store
+from hushmeter.cluster.supplier import MeterKeys, Supplier
+from hushmeter.errors import HushmeterError
+
+OPEN, ANSWERING, DONE, VOID, COMPLETED = "open", "answering", "done", "void", "completed"
+
+MOST_MISSED_ANSWERS = 3
+"""A meter that reported and did not answer this often is left out from round one on."""
+
+_WORD_BYTES = 8
+
+
+@dataclass
+class Slot:
+    """One slot's state; words are by meter id, totals in lane units."""
+
+    number: int
+    state: str = OPEN
+    silent: bytes | None = None
+    late: bool = False
+    reason: str = ""
+    totals: list[int] | None = None
+    reports: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[int, bytes] = field(default_factory=dict)
+
+    def unanswered(self) -> list[int]:
+        """Meters that reported and have not answered."""
+        return [meter_id for meter_id in self.reports if meter_id not in self.answers]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one message: accepted, or refused with a code and a reason."""
+
+    accepted: bool
+    code: str = ""
+    reason: str = ""
+
+
+class Aggregator:
+    """A street's aggregation over one store.
+
+    Parameters
+    ----------
+    store:
+        Where everything is kept; a street that is already in it goes on.
+    supplier:
+        Whose keystreams lift K from the totals.
+    roster:
+        The epoch to begin with; None to go on with the newest in the store.
+
+    Raises
+    ------
+    HushmeterError
+        There is no roster, or it does not follow the newest one in the store.
+    """
+
+    def __init__(
+        self, store: Store, supplier: Supplier, roster: rosters.SignedRoster | None = None
+    ) -> None:
+        self._store = store
+        self._supplier = supplier
+        self.messages_refused = 0
+        self.slots: dict[int, Slot] = {}
+        last = store.last_epoch()
+        if roster is not None and (last is None or last[1] != roster.data):
+            self._begin_epoch(roster, last)
+        elif last is not None:
+            roster = rosters.parse(last[1])
+        if roster is None:
+            raise HushmeterError("the store holds no roster yet", hint="enrol the street first")
+        self._adopt(roster)
+        self._load()
+
+    def _begin_epoch(
+        self, roster: rosters.SignedRoster, last: tuple[int, bytes] | None
+    ) -> None:
+        if last is not None and roster.device.epoch <= last[0]:
+            raise HushmeterError(
+                f"epoch {roster.device.epoch} is not above the newest one, {last[0]}",
+                hint="have the authority sign a roster with a higher epoch",
+            )
+        with self._store.transaction():
+            self._store.put_epoch(roster.device.epoch, roster.data)
+
+    def _adopt(self, roster: rosters.SignedRoster) -> None:
+        self.roster = roster
+        self._rules = roster.device
+        keys: Sequence[MeterKeys] = self._supplier.meter_keys(roster)
+        self._tags = {
+            member.meter_id: key for member, key in zip(roster.members, keys, strict=True)
+        }
+        self._streams = Keystreams(
+            [key.keystream for key in keys],
+            self._rules.day(self._rules.first_slot),
+            self._rules.lanes,
+        )
+        self._left_out = {
+            meter_id
+            for meter_id, count in self._store.missed_answers().items()
+            if count >= MOST_MISSED_ANSWERS
+        }
+
+    def _load(self) -> None:
+        for row in self._store.slots():
+            slot = Slot(row.slot, row.state, row.silent, row.late, row.reason, row.totals)
+            if row.epoch == self._rules.epoch:
+                slot.reports = self._stored_words(row.slot, messages.REPORT_ROUND)
+                slot.answers = self._stored_words(row.slot, messages.ANSWER_ROUND)
+            self.slots[row.slot] = slot
+
+    def _stored_words(self, slot: int, turn: int) -> dict[int, bytes]:
+        bodies = self._store.messages(slot, turn)
+        return {
+            meter_id: bytes(messages.decode(body[0], body[1:])[1]["words"])
+            for meter_id, body in bodies.items()
+        }
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """Meters that are treated as silent because they denied too many slots."""
+        return frozenset(self._left_out)
+
+    def open(self, number: int) -> Slot:
+        """Begin to take reports of this slot; the slot itself if it is already known."""
+        if number in self.slots:
+            return self.slots[number]
+        if not self._rules.first_slot <= number <= self._rules.last_slot:
+            raise HushmeterError(
+                f"slot {number} is outside the roster's {self._rules.first_slot} "
+                f"to {self._rules.last_slot}"
+            )
+        slot = Slot(number)
+        with self._store.transaction():
+            self._keep(slot)
+        self.slots[number] = slot
+        return slot
+
+    def _keep(self, slot: Slot) -> None:
+        self._store.put_slot(
+            SlotRow(
+                slot.number,
+                self._rules.epoch,
+                slot.state,
+                slot.silent,
+                slot.late,
+                slot.reason,
+                slot.totals,
+            )
+        )
+
+    def accept(self, bodies: Sequence[bytes]) -> list[Verdict]:
+        """Take messages as they came (number and payload); what is accepted is committed.
+
+        All messages of one call share one commit; only after it may they be acknowledged.
+        A message that came before, byte for byte, is accepted again and changes nothing.
+        """
+        verdicts: list[Verdict] = []
+        fresh: list[tuple[int, int, int, bytes]] = []
+        taken: dict[tuple[int, int, int], bytes] = {}
+        for body in bodies:
+            try:
+                row = self._check(body, taken)
+            except HushError as error:
+                self.messages_refused += 1
+                verdicts.append(Verdict(False, error.code, error.message))
+                continue
+            if row is not None:
+                fresh.append(row)
+                taken[row[:3]] = row[3]
+            verdicts.append(Verdict(True))
+        if fresh:
+            with self._store.transaction():
+                self._store.put_messages(fresh)
+            self._count(fresh)
+        return verdicts
+
+    def _count(self, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
+        for number, turn, meter_id, body in rows:
+            words = bytes(messages.decode(body[0], body[1:])[1]["words"])
+            slot = self.slots[number]
+            (slot.reports if turn == messages.REPORT_ROUND else slot.answers)[meter_id] = words
+        for number in {row[0] for row in rows if row[1] == messages.ANSWER_ROUND}:
+            self._finish(self.slots[number])
+
+    def _check(
+        self, body: bytes, taken: dict[tuple[int, int, int], bytes]
+    ) -> tuple[int, int, int, bytes] | None:
+        """The row to store, None for an exact repetition, or a refusal."""
+        if not body:
+            raise HushError("bad_message", "an empty message")
+        name, fields = messages.decode(body[0], body[1:])
+        if name not in ("report", "answer"):
+            raise HushError("unknown_message", f"{name} is not for an aggregator")
+        turn = messages.REPORT_ROUND if name == "report" else messages.ANSWER_ROUND
+        slot = self._check_place(fields)
+        self._check_tag(name, fields, slot)
+        place = (slot.number, turn, fields["meter_id"])
+        before = taken.get(place) or self._store.messages(slot.number, turn).get(place[2])
+        if before is not None:
+            if before != body:
+                raise HushError("duplicate", "another message of this meter and round was kept")
+            return None
+        self._check_time(turn, fields["meter_id"], slot)
+        return (*place, body)
+
+    def _check_place(self, fields: dict[str, Any]) -> Slot:
+        meter_id = fields["meter_id"]
+        if meter_id not in self._tags:
+            raise HushError("unknown_meter", f"meter {meter_id} is not in the roster")
+        if fields["epoch"] != self._rules.epoch:
+            raise HushError("wrong_epoch", f"the epoch in use is {self._rules.epoch}")
+        slot = self.slots.get(fields["slot"])
+        if slot is None:
+            raise HushError("wrong_slot", f"slot {fields['slot']} is not open")
+        if len(fields["words"]) != _WORD_BYTES * self._rules.lanes:
+            raise HushError("bad_message", f"a message has {self._rules.lanes} words")
+        return slot
+
+    def _check_tag(self, name: str, fields: dict[str, Any], slot: Slot) -> None:
+        if name == "report":
+            content = bytes((fields["flags"],)) + fields["words"]
+        else:
+            content = self._digest(slot) + fields["words"]
+        wanted = masking.tag(
+            self._tags[fields["meter_id"]].tag_up,
+            name.encode(),
+            self.roster.hash,
+            fields["meter_id"],
+            slot.number,
+            content,
+        )
+        if not masking.same_tag(fields["tag"], wanted):
+            raise HushError("bad_tag", f"the {name} is not from meter {fields['meter_id']}")
+
+    def _digest(self, slot: Slot) -> bytes:
+        if slot.silent is None:
+            raise HushError("wrong_slot", f"no S was announced for slot {slot.number}")
+        return bytes(masking.silent_digest(self.roster.hash, slot.number, slot.silent))
+
+    def _check_time(self, turn: int, meter_id: int, slot: Slot) -> None:
+        if turn == messages.REPORT_ROUND:
+            if slot.state != OPEN:
+                raise HushError("late", f"round one of slot {slot.number} is over")
+            if meter_id in self._left_out:
+                raise HushError("left_out", f"meter {meter_id} denied too many slots")
+            return
+        if slot.state not in (ANSWERING, VOID):
+            raise HushError("late", f"slot {slot.number} takes no answers")
+        if meter_id not in slot.reports:
+            raise HushError("wrong_slot", f"meter {meter_id} did not report in this slot")
+
+    def announce(self, number: int) -> dict[int, dict[str, Any]]:
+        """End round one: the announcement for every meter that reported, by meter id.
+
+        The first call fixes S; later calls give the same. Nothing is announced where the slot is
+        void or has one round only.
+        """
+        slot = self.slots[number]
+        if slot.state == OPEN:
+            self._end_round_one(slot)
+        if slot.silent is None or slot.state not in (ANSWERING, VOID):
+            return {}
+        return {meter_id: self._announcement(slot, meter_id) for meter_id in slot.unanswered()}
+
+    def _end_round_one(self, slot: Slot) -> None:
+        silent = [
+            index
+            for index, member in enumerate(self.roster.members)
+            if member.meter_id not in slot.reports
+        ]
+        if len(silent) > self._rules.missing:
+            slot.state = VOID
+            slot.reason = f"{len(silent)} meters are silent, at most {self._rules.missing} may be"
+        elif self._rules.missing:
+            slot.state = ANSWERING
+            slot.silent = masking.silent_map(self._rules.members, silent)
+        else:
+            self._compute(slot, DONE)
+        with self._store.transaction():
+            self._keep(slot)
+
+    def _announcement(self, slot: Slot, meter_id: int) -> dict[str, Any]:
+        tag = masking.tag(
+            self._tags[meter_id].tag_down,
+            b"announce",
+            self.roster.hash,
+            meter_id,
+            slot.number,
+            slot.silent,
+        )
+        return {
+            "epoch": self._rules.epoch,
+            "slot": slot.number,
+            "silent": slot.silent,
+            "tag": tag,
+        }
+
+    def acknowledgement(self, number: int, turn: int, meter_id: int) -> dict[str, Any]:
+        """Fields of the message that tells a meter that its message is kept."""
+        tag = masking.tag(
+            self._tags[meter_id].tag_down,
+            b"stored",
+            self.roster.hash,
+            meter_id,
+            number,
+            bytes((turn,)),
+        )
+        return {"epoch": self._rules.epoch, "slot": number, "round": turn, "tag": tag}
+
+    def close(self, number: int) -> Slot:
+        """The time for answers is over: a slot that misses one is void until it comes."""
+        slot = self.slots[number]
+        if slot.state == ANSWERING:
+            missing = slot.unanswered()
+            slot.state = VOID
+            slot.reason = "no answer from " + ", ".join(map(str, missing))
+            with self._store.transaction():
+                self._keep(slot)
+                self._store.put_missed_answers(number, missing)
+            counts = self._store.missed_answers()
+            self._left_out |= {m for m in missing if counts[m] >= MOST_MISSED_ANSWERS}
+        return slot
+
+    def _finish(self, slot: Slot) -> None:
+        if slot.silent is None or slot.unanswered() or slot.state not in (ANSWERING, VOID):
+            return
+        late = slot.state == VOID
+        slot.late = late
+        self._compute(slot, COMPLETED if late else DONE)
+        with self._store.transaction():
+            self._keep(slot)
+
+    def _compute(self, slot: Slot, state: str) -> None:
+        rules = self._rules
+        shape = (rules.members, rules.lanes)
+        reports = np.zeros(shape, np.uint64)
+        answers = np.zeros(shape, np.uint64)
+        present = np.zeros(rules.members, bool)
+        for meter_id, words in slot.reports.items():
+            index = self.roster.index_of[meter_id]
+            present[index] = True
+            reports[index] = np.frombuffer(words, ">u8")
+            if meter_id in slot.answers:
+                answers[index] = np.frombuffer(slot.answers[meter_id], ">u8")
+        streams = self._streams.words(slot.number, rules.day(slot.number))
+        totals = [masking.signed(w) for w in fold(reports, answers, streams, present)]
+        slot.state = state
+        for total, lane in zip(totals, rules.lane_list, strict=True):
+            tail = lane.tail_wh() << rules.fraction_bits
+            most = (rules.members * lane.cap_wh << rules.fraction_bits) + tail
+            if not -tail <= total <= most:
+                slot.state = VOID
+                slot.reason = "the total is outside the window that honest meters can reach"
+                return
+        slot.totals = totals
+        slot.reason = ""
+
+    def total_wh(self, slot: Slot, lane: int = 0) -> float | int | None:
+        """The noisy total of a lane in Wh, None while it is not known."""
+        if slot.totals is None:
+            return None
+        if not self._rules.fraction_bits:
+            return slot.totals[lane]
+        return slot.totals[lane] / (1 << self._rules.fraction_bits)
+
+    def transcript_sha256(self) -> str:
+        """SHA-256 over every accepted message in order of slot, round and meter."""
+        digest = hashlib.sha256()
+        for body in self._store.all_bodies():
+            digest.update(len(body).to_bytes(2, "big") + body)
+        return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""Rosters on the host: the plan of a street, the authority that signs it, and its exact bytes.
+
+The layout and every rule are the device's own (:mod:`hushfw.core.roster`); a roster that a meter
+would refuse is refused here first, with the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hushfw.core import ed25519
+from hushfw.core import roster as device
+from hushfw.core.errors import HushError
+from hushmeter.errors import HushmeterError
+
+GAMMA_FRACTION_BITS = 16
+"""Binary places of a Wh in the faithful mode's fixed-point gamma shares."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A meter as the authority witnessed it: id and X25519 public key (32 bytes)."""
+
+    meter_id: int
+    public_key: bytes
+
+
+@dataclass(frozen=True)
+class LanePlan:
+    """One register: the most Wh that a reading may say, and epsilon (None: no noise)."""
+
+    cap_wh: int
+    epsilon: Fraction | None
+
+    @property
+    def lambda_wh(self) -> Fraction:
+        """Scale of the street's Laplace noise in Wh, cap / epsilon; 0 without noise."""
+        return Fraction(0) if self.epsilon is None else Fraction(self.cap_wh) / self.epsilon
+
+
+@dataclass(frozen=True)
+class StreetPlan:
+    """The rules of one epoch, as the authority signs them.
+
+    Attributes
+    ----------
+    missing, colluders:
+        M and T: the most meters that may stay silent, and that may collude.
+    start_s:
+        Unix time at which ``first_slot`` begins.
+    report_window_s:
+        How long after a slot's end a report may leave.
+    expiry_s:
+        How long after a slot's end an answer may leave, and C is kept.
+    """
+
+    street: str
+    epoch: int
+    start_s: int
+    first_slot: int
+    last_slot: int
+    slot_s: int
+    missing: int
+    colluders: int
+    lanes: tuple[LanePlan, ...]
+    allowed_modes: tuple[str, ...] = ()
+    gamma_noise: bool = False
+    previous: bytes = bytes(32)
+    report_window_s: int = 60
+    expiry_s: int = 86400
+
+
+@dataclass(frozen=True)
+class SignedRoster:
+    """A roster's bytes as sent to meters, with what the host reads from them.
+
+    ``device`` is the device package's own Roster object; ``members`` are in its order.
+    """
+
+    data: bytes
+    device: Any
+    members: tuple[Member, ...]
+    index_of: dict[int, int] = field(compare=False)
+
+    @property
+    def hash(self) -> bytes:
+        return bytes(self.device.hash)
+
+
+class Authority:
+    """Who witnesses meters and signs rosters; never the supplier.
+
+    Parameters
+    ----------
+    seed:
+        32 secret bytes of the Ed25519 key.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(
+        self, plan: StreetPlan, members: Sequence[Member], supplier_key: bytes
+    ) -> SignedRoster:
+        """The signed roster of a plan.
+
+        Raises
+        ------
+        HushmeterError
+            The plan breaks a rule, or two members share an id or a key.
+        """
+        ordered = sorted(members, key=lambda member: member.meter_id)
+        roster = _device_roster(plan, ordered, self.public_key, supplier_key)
+        body = roster.header() + b"".join(
+            member.meter_id.to_bytes(4, "big") + member.public_key for member in ordered
+        )
+        roster.hash = device.hash_of(roster, reader(body))
+        signature = self._key.sign(device.signed_message(roster.hash))
+        signed = SignedRoster(
+            body + signature,
+            roster,
+            tuple(ordered),
+            {member.meter_id: index for index, member in enumerate(ordered)},
+        )
+        check(signed)
+        return signed
+
+
+def reader(data: bytes) -> Callable[[int, int], bytes]:
+    """``read_at(offset, size)`` over bytes, as the device reads a roster from its flash."""
+
+    def read_at(offset: int, size: int) -> bytes:
+        return data[offset : offset + size]
+
+    return read_at
+
+
+def _device_roster(
+    plan: StreetPlan, members: Sequence[Member], authority_key: bytes, supplier_key: bytes
+) -> Any:
+    lanes = []
+    for lane in plan.lanes:
+        epsilon = (0, 0) if lane.epsilon is None else lane.epsilon.as_integer_ratio()
+        if max(epsilon) >= 1 << 32 or not 0 < lane.cap_wh < 1 << 32:
+            raise HushmeterError(
+                f"a lane with cap {lane.cap_wh} Wh and epsilon {lane.epsilon} does not fit a roster",
+                hint="use a positive cap below 2^32 Wh and an epsilon with a short fraction",
+            )
+        lanes.append(device.Lane(lane.cap_wh, *epsilon))
+    fields = {
+        "fraction_bits": GAMMA_FRACTION_BITS if plan.gamma_noise else 0,
+        "allowed_modes": device.mode_bits(plan.allowed_modes),
+        "lanes": len(lanes),
+        "street": plan.street,
+        "authority_key": authority_key,
+        "supplier_key": supplier_key,
+        "epoch": plan.epoch,
+        "start_s": plan.start_s,
+        "first_slot": plan.first_slot,
+        "last_slot": plan.last_slot,
+        "previous": plan.previous,
+        "slot_s": plan.slot_s,
+        "report_window_s": plan.report_window_s,
+        "expiry_s": plan.expiry_s,
+        "members": len(members),
+        "missing": plan.missing,
+        "colluders": plan.colluders,
+    }
+    try:
+        return device.Roster(fields, lanes)
+    except HushError as error:
+        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+
+
+def check(signed: SignedRoster) -> None:
+    """Every rule of a roster that does not depend on one meter.
+
+    Raises
+    ------
+    HushmeterError
+        The first rule that does not hold.
+    """
+    try:
+        device.check_numbers(signed.device)
+        read_at = reader(signed.data)
+        first = signed.members[0]
+        device.check_members(signed.device, read_at, first.meter_id, first.public_key)
+        signature = signed.data[-device.SIGNATURE_BYTES :]
+        message = device.signed_message(signed.hash)
+        if not ed25519.verify(signed.device.authority_key, message, signature):
+            raise HushError("bad_signature", "the roster is not signed by its authority")
+    except HushError as error:
+        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+
+
+def parse(data: bytes) -> SignedRoster:
+    """A roster from its bytes, checked.
+
+    Raises
+    ------
+    HushmeterError
+        The bytes are no valid signed roster.
+    """
+    try:
+        roster = device.parse_header(data)
+    except HushError as error:
+        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+    if len(data) != roster.size():
+        raise HushmeterError(f"the roster has {len(data)} bytes, its header says {roster.size()}")
+    roster.hash = device.hash_of(roster, reader(data))
+    members = tuple(Member(*entry) for entry in device.members_of(roster, reader(data)))
+    signed = SignedRoster(
+        data, roster, members, {member.meter_id: i for i, member in enumerate(members)}
+    )
+    check(signed)
+    return signed

@@ -1,0 +1,1 @@
+"""Boards: what they are, and what is done to them."""

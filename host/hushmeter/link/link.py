@@ -1,0 +1,194 @@
+"""Requests, replies and unasked messages over one transport.
+
+The link numbers its requests, repeats one whose reply does not come, and keeps what the meter
+sends unasked (reports) apart from replies. Frames and messages are the device package's own
+codec: the message table exists once, in :mod:`hushfw.core.messages`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from hushfw.core import frame, messages
+from hushfw.core.errors import NAMES, HushError
+from hushmeter.errors import HushmeterError
+from hushmeter.link.transport import SerialTransport, Transport
+
+_LAST_SEQUENCE = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it came: name, fields, and the bytes that a transcript hashes.
+
+    Attributes
+    ----------
+    name:
+        Row of the message table.
+    fields:
+        Values by field name.
+    sequence:
+        Number of the request that this answers; 0 for what was sent unasked.
+    body:
+        The message's number and payload, without framing.
+    """
+
+    name: str
+    fields: dict[str, Any]
+    sequence: int
+    body: bytes
+
+
+class LinkTimeout(HushmeterError):
+    """The meter did not reply in time."""
+
+
+class Refused(HushmeterError):
+    """The meter refused a request.
+
+    Attributes
+    ----------
+    code:
+        Name of the refusal, a key of ``hushfw.core.errors.CODES``.
+    """
+
+    def __init__(self, meter: str, request: str, code: str, detail: str) -> None:
+        reason = f": {detail}" if detail else ""
+        super().__init__(f"{meter} refused {request} ({code}){reason}")
+        self.code = code
+        self.detail = detail
+
+
+class Link:
+    """One meter behind one transport.
+
+    Parameters
+    ----------
+    transport:
+        Where the bytes go.
+    timeout_s:
+        How long a reply may take before the request is repeated.
+    tries:
+        How often a request is sent in all.
+    """
+
+    def __init__(self, transport: Transport, timeout_s: float = 10.0, tries: int = 3) -> None:
+        self.transport = transport
+        self.timeout_s = timeout_s
+        self.tries = tries
+        self.damaged_messages = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._decoder = frame.Decoder()
+        self._sequence = 0
+        self._replies: deque[Message] = deque()
+        self._unasked: deque[Message] = deque()
+
+    @property
+    def damaged_frames(self) -> int:
+        """Frames from the meter that could not be read."""
+        return int(self._decoder.damaged)
+
+    def post(self, name: str, **fields: Any) -> int:
+        """Send a request without waiting; its sequence number is returned."""
+        self._sequence = self._sequence % _LAST_SEQUENCE + 1
+        self._send(self._sequence, name, fields)
+        return self._sequence
+
+    def _send(self, sequence: int, name: str, fields: dict[str, Any]) -> None:
+        number, payload = messages.encode(name, fields)
+        data = frame.encode(number, sequence, payload)
+        self.transport.write(data)
+        self.bytes_sent += len(data)
+
+    def pump(self, timeout_s: float) -> bool:
+        """Read once; True if bytes came. Messages go to :meth:`unasked` and :meth:`reply`."""
+        data = self.transport.read(timeout_s)
+        self.bytes_received += len(data)
+        for number, sequence, payload in self._decoder.feed(data):
+            try:
+                name, fields = messages.decode(number, payload)
+            except HushError:
+                self.damaged_messages += 1
+                continue
+            message = Message(name, fields, sequence, bytes((number,)) + payload)
+            (self._replies if sequence else self._unasked).append(message)
+        return bool(data)
+
+    def reply(self, sequence: int) -> Message | None:
+        """The reply to this request if it has come; older replies are dropped."""
+        while self._replies:
+            message = self._replies.popleft()
+            if message.sequence == sequence:
+                return message
+        return None
+
+    def unasked(self) -> list[Message]:
+        """Messages the meter sent on its own since the last call, in order."""
+        out = list(self._unasked)
+        self._unasked.clear()
+        return out
+
+    def request(self, name: str, *, timeout_s: float | None = None, **fields: Any) -> Message:
+        """Send a request and return its reply, repeating it where nothing comes.
+
+        Raises
+        ------
+        LinkTimeout
+            No reply after all tries.
+        Refused
+            The meter said no; nothing changed on it.
+        """
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        sequence = self.post(name, **fields)
+        for attempt in range(self.tries):
+            if attempt:
+                self._send(sequence, name, fields)
+            message = self._await(sequence, limit_s)
+            if message is not None:
+                return self.checked(name, message)
+        raise LinkTimeout(
+            f"{self.transport.name} did not answer {name} within {self.tries} times {limit_s:g} s",
+            hint="check that the board runs Hushmeter's firmware: hushmeter doctor --port PORT",
+        )
+
+    def _await(self, sequence: int, limit_s: float) -> Message | None:
+        deadline = time.monotonic() + limit_s
+        while True:
+            message = self.reply(sequence)
+            if message is not None:
+                return message
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            came = self.pump(left)
+            if not came and self.transport.fileno() is None:
+                return None
+
+    def checked(self, name: str, message: Message) -> Message:
+        """The reply itself, or the refusal in it as an error."""
+        if message.name == "refused":
+            code = NAMES.get(message.fields["code"], str(message.fields["code"]))
+            raise Refused(self.transport.name, name, code, message.fields["detail"])
+        return message
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+def probe(port: str, timeout_s: float = 2.0) -> dict[str, Any]:
+    """Fields of the hello of a meter on a serial port.
+
+    Raises
+    ------
+    HushmeterError
+        The port cannot be opened, or what is behind it does not answer as a meter.
+    """
+    link = Link(SerialTransport(port), timeout_s=timeout_s, tries=2)
+    try:
+        return link.request("hello_request").fields
+    finally:
+        link.close()

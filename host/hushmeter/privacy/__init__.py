@@ -1,0 +1,1 @@
+"""Noise laws, accounting and checks of what an observer can see."""

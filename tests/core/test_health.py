@@ -1,0 +1,120 @@
+"""Entropy health tests: broken sources are refused, the false-alarm rate is what is claimed."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import comb
+from random import Random
+
+import pytest
+
+from hushfw.core import health
+from hushfw.core.drbg import Drbg
+from hushfw.core.errors import HushError
+
+LIKELIEST = Fraction(1, 16)
+
+
+def refused(samples: bytes) -> bool:
+    try:
+        health.check_entropy(samples)
+    except HushError as refusal:
+        assert refusal.code == "entropy"
+        return True
+    return False
+
+
+def test_the_false_alarm_rate_is_below_two_to_the_minus_40() -> None:
+    """Union bound, exact, for independent bytes of min-entropy 4 bits in the largest batch."""
+    runs = health.MOST * LIKELIEST ** (health.RUN - 1)
+    windows = Fraction(0)
+    for window, cutoff in health.WINDOWS:
+        tail = sum(
+            comb(window - 1, k) * LIKELIEST**k * (1 - LIKELIEST) ** (window - 1 - k)
+            for k in range(cutoff - 1, window)
+        )
+        assert tail < Fraction(1, 2**52)
+        windows += health.MOST // window * tail
+    pairs = health.MOST // health.BLOCK * health.MOST
+    stuck = pairs * LIKELIEST**health.BLOCK
+    assert runs + windows + stuck < Fraction(1, 2**40)
+
+
+@pytest.mark.parametrize("size", [64, 100, 256, 1024, 4096])
+def test_good_entropy_passes(size: int) -> None:
+    source = Drbg(size.to_bytes(48, "big"))
+    assert not any(refused(source.bytes(size)) for _ in range(20))
+
+
+def test_a_source_of_four_bits_a_byte_still_passes() -> None:
+    random = Random(4)
+    assert not any(
+        refused(bytes(random.randrange(16) * 16 for _ in range(4096))) for _ in range(20)
+    )
+
+
+def sticky(random: Random) -> int:
+    """Three bytes in four are the same: not stuck, but hardly random."""
+    return 0xA5 if random.random() < 0.75 else random.randrange(256)
+
+
+def rare_values(random: Random) -> int:
+    return random.choice((0x00, 0xFF))
+
+
+@pytest.mark.parametrize("make", [sticky, rare_values])
+def test_a_biased_source_is_refused(make: Callable[[Random], int]) -> None:
+    random = Random(1)
+    for _ in range(20):
+        assert refused(bytes(make(random) for _ in range(1024)))
+
+
+@pytest.mark.parametrize("value", [0x00, 0x2A, 0xFF])
+def test_a_constant_is_refused(value: int) -> None:
+    assert refused(bytes([value]) * 64)
+
+
+def test_two_equal_reads_are_refused() -> None:
+    read = Drbg(bytes(48)).bytes(32)
+    assert not refused(Drbg(bytes(48)).bytes(64))
+    assert refused(read + read)
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 7, 16, 33, 100, 255, 480])
+def test_a_short_period_is_refused(period: int) -> None:
+    pattern = bytes(Random(period).randbytes(period))
+    assert refused((pattern * 512)[:512])
+
+
+@pytest.mark.parametrize("offset", range(17))
+def test_a_repeated_stretch_of_31_bytes_is_refused_wherever_it_lies(offset: int) -> None:
+    samples = bytearray(Drbg(bytes(48)).bytes(512))
+    samples[300 : 300 + 31] = samples[offset : offset + 31]
+    assert refused(bytes(samples))
+
+
+def test_each_test_refuses_at_its_threshold_and_not_below() -> None:
+    samples = bytearray(Drbg(bytes(48)).bytes(256))
+    samples[101:115] = bytes([samples[100] ^ 1]) * 14
+    assert not refused(samples)
+    samples[101:116] = bytes([samples[100] ^ 1]) * 15
+    assert refused(samples)
+
+    first, rest = 7, [value for value in range(256) if value != 7]
+    for repeats, verdict in ((27, False), (28, True)):
+        window = [first] + rest[: 64 - repeats]
+        for place in range(1, repeats):
+            window.insert(2 * place, first)
+        assert window.count(first) == repeats
+        assert refused(bytes(window)) is verdict
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 4097])
+def test_batches_of_other_sizes_are_refused(size: int) -> None:
+    assert refused(Drbg(bytes(48)).bytes(size))
+
+
+def test_a_refusal_shows_nothing_of_the_samples() -> None:
+    with pytest.raises(HushError) as refusal:
+        health.check_entropy(b"\x2a" * 64)
+    assert "42" not in str(refusal.value)
+    assert "2a" not in str(refusal.value)
