@@ -11,20 +11,19 @@ On a port both happen on the one board there is, so code at the prompt ends a bo
 """
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hushmeter.assets import firmware_files, micropython_environment
 from hushmeter.devices import boards
-from hushmeter.emulate.bytecode import compile_files
+from hushmeter.emulate.bytecode import STAY_SOURCE, compile_files
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.pico import EmulatedPico, Entropy, GuestError
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.errors import HushmeterError
-from hushmeter.link import Link, SerialTransport, Transport
+from hushmeter.link import Transport
 
 DEVICE_SCRIPTS = Path(__file__).resolve().parent / "device"
 EXECUTE_TIMEOUT_S = 60.0
@@ -74,22 +73,40 @@ class Board(Protocol):
         """Stop everything and leave nothing behind."""
 
 
+class NotAtHand(HushmeterError):
+    """Something is missing to run this kind of board here."""
+
+
 def make_board(name: str) -> Board:
     """Return the board that the option ``--board`` names.
 
     Raises
     ------
+    NotAtHand
+        If the interpreter, the emulator or the image is missing.
     HushmeterError
-        If there is no such board, or something is missing to run it.
+        If there is no such board or port.
     """
     if "/" in name or ":" in name or name.upper().startswith("COM"):
+        from hil.port_board import PortBoard
+
         return PortBoard(name)
     facts = boards.load_board(name)
-    return UnixBoard(facts) if facts.chip == "host" else EmulatedBoard(facts)
+    backend = UnixBoard if facts.chip == "host" else EmulatedBoard
+    try:
+        backend.require(facts)
+    except HushmeterError as error:
+        raise NotAtHand(error.message, error.hint) from error
+    return backend(facts)
 
 
 class UnixBoard:
     """The unix port: every run is a process."""
+
+    @staticmethod
+    def require(facts: boards.Board) -> None:
+        """Raise what is missing to run it."""
+        find_micropython()
 
     def __init__(self, facts: boards.Board) -> None:
         self.name = facts.name
@@ -115,7 +132,7 @@ class UnixBoard:
         self._stop()
         self._count += 1
         storage = Path(self._folder.name, f"meter{self._count}")
-        _write_folder(storage, files)
+        write_folder(storage, files)
         script = None
         if main is not None:
             script = storage.with_suffix(".py")
@@ -125,13 +142,13 @@ class UnixBoard:
         return self._meter
 
     def reset(self) -> Transport:
-        meter = _booted(self._meter)
+        meter = booted(self._meter)
         meter.kill()
         meter.start()
         return meter
 
     def files(self) -> dict[str, bytes]:
-        return _booted(self._meter).files()
+        return booted(self._meter).files()
 
     def close(self) -> None:
         self._stop()
@@ -161,15 +178,19 @@ class UnixBoard:
 class EmulatedBoard:
     """An emulated RP2040. One machine stays at its prompt for all scripts, to save its start."""
 
+    @staticmethod
+    def require(facts: boards.Board) -> None:
+        """Raise what is missing to run it."""
+        EmulatedPico(facts)
+        compile_files({"empty.py": b""}, facts)
+
     def __init__(self, facts: boards.Board) -> None:
         self.name = facts.name
         self.facts = facts
         self.capabilities = frozenset(facts.capabilities) | {"entropy", SEEDED_ENTROPY}
         self.numbers: dict[str, Any] = {}
-        scripts = {path.name: path.read_bytes() for path in DEVICE_SCRIPTS.glob("*.py")}
-        self._firmware = compile_files(_contents(firmware_files()), facts)
-        at_prompt = {p: c for p, c in self._firmware.items() if p not in ("boot.py", "main.py")}
-        self._prompt = EmulatedPico(facts, files=at_prompt | compile_files(scripts, facts))
+        self._firmware = firmware_for(facts)
+        self._prompt = EmulatedPico(facts, files=scripts_for(facts))
         self._prompt.start()
         self._meter: EmulatedPico | None = None
 
@@ -191,12 +212,12 @@ class EmulatedBoard:
         return self._meter
 
     def reset(self) -> Transport:
-        meter = _booted(self._meter)
+        meter = booted(self._meter)
         meter.reset()
         return meter
 
     def files(self) -> dict[str, bytes]:
-        found = _booted(self._meter).files()
+        found = booted(self._meter).files()
         return {path: content for path, content in found.items() if path not in self._firmware}
 
     def close(self) -> None:
@@ -205,106 +226,36 @@ class EmulatedBoard:
             self._meter.close()
 
 
-class PortBoard:
-    """A board on a serial port, through mpremote and the framed link. Its files are replaced."""
+def firmware_for(facts: boards.Board) -> dict[str, bytes]:
+    """Return the firmware as it goes onto a board, modules compiled."""
+    return compile_files(
+        {name: path.read_bytes() for name, path in firmware_files().items()}, facts
+    )
 
-    def __init__(self, port: str) -> None:
-        self.name = port
-        self.numbers: dict[str, Any] = {}
-        self._port = port
-        self._link: SerialTransport | None = None
-        self._to_prompt()
-        self.facts = boards.load_board(self._ask(_WHICH_BOARD).strip())
-        self.capabilities = frozenset[str](self.facts.capabilities)
-        self._firmware = compile_files(_contents(firmware_files()), self.facts)
-        self._on_board: set[str] = set()
-        self._ready_for_scripts = False
 
-    def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        self._stop()
-        self._prepare_scripts()
-        return self._ask(code, timeout_s)
+def scripts_for(facts: boards.Board) -> dict[str, bytes]:
+    """Return what scripts need on a board that stays at its prompt."""
+    firmware = firmware_for(facts)
+    for name in STAY_SOURCE:
+        firmware.pop(name, None)
+    scripts = {path.name: path.read_bytes() for path in DEVICE_SCRIPTS.glob("*.py")}
+    return firmware | compile_files(scripts, facts)
 
-    def run_script(self, path: Path, timeout_s: float = SCRIPT_TIMEOUT_S) -> list[str]:
-        self._stop()
-        self._prepare_scripts()
-        self._mpremote("soft-reset")
-        return self._ask(f"import {path.stem}", timeout_s).splitlines()
 
-    def boot(
-        self, files: Mapping[str, bytes], *, entropy: Entropy = "os", main: bytes | None = None
-    ) -> Transport:
-        if isinstance(entropy, int):
-            raise HushmeterError(f"{self.name} takes its entropy from its chip, not from a seed")
-        self._stop()
-        on_flash = {**self._firmware, **files}
-        if main is not None:
-            on_flash["main.py"] = main
-        self._replace_files(on_flash)
-        return self._start()
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
 
-    def reset(self) -> Transport:
-        self._stop()
-        return self._start()
 
-    def files(self) -> dict[str, bytes]:
-        self._stop()
-        lines = self._ask(_LIST_FILES).splitlines()
-        pairs = (line.split(" ", 1) for line in lines if line)
-        found = {path: bytes.fromhex(content) for content, path in pairs}
-        return {path: content for path, content in found.items() if path not in self._firmware}
+M = TypeVar("M")
 
-    def close(self) -> None:
-        self._stop()
 
-    def _start(self) -> Transport:
-        self._mpremote("reset")
-        self._link = _open_again(self._port)
-        return self._link
-
-    def _stop(self) -> None:
-        """Leave a running meter, so that the prompt answers."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-            self._to_prompt()
-
-    def _to_prompt(self) -> None:
-        link = Link(SerialTransport(self._port), timeout_s=1.0, tries=2)
-        try:
-            link.request("maintenance")
-        except HushmeterError:
-            # No meter runs: the prompt is there already, and mpremote interrupts what else runs.
-            pass
-        finally:
-            link.close()
-
-    def _prepare_scripts(self) -> None:
-        if not self._ready_for_scripts:
-            scripts = {path.name: path.read_bytes() for path in DEVICE_SCRIPTS.glob("*.py")}
-            at_prompt = {p: c for p, c in self._firmware.items() if p not in ("boot.py", "main.py")}
-            self._replace_files(at_prompt | compile_files(scripts, self.facts))
-            self._ready_for_scripts = True
-
-    def _replace_files(self, files: Mapping[str, bytes]) -> None:
-        self._ready_for_scripts = False
-        self._ask(_REMOVE_FILES)
-        with tempfile.TemporaryDirectory() as folder:
-            _write_folder(Path(folder), files)
-            top = sorted(str(path) for path in Path(folder).iterdir())
-            self._mpremote("fs", "cp", "-r", *top, ":")
-
-    def _ask(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        return self._mpremote("exec", code, timeout_s=timeout_s)
-
-    def _mpremote(self, *command: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "mpremote", "connect", self._port, *command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if done.returncode:
-            raise GuestError(f"mpremote {command[0]}: {done.stdout}{done.stderr}")
-        return done.stdout.replace("\r\n", "\n")
+def booted(meter: M | None) -> M:
+    """Return the meter that runs, or say that there is none."""
+    if meter is None:
+        raise HushmeterError("no meter runs: call boot() first")
+    return meter

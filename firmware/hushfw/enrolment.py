@@ -168,13 +168,12 @@ class Enrolment:
 
     def _missing_pairs(self, roster, read_at):
         """Indexes of the members without a stored secret; the supplier's is -1."""
-        known = self._pairs.known()
         missing = []
-        if store.pair_name(rosters.SUPPLIER_ID, roster.supplier_key) not in known:
+        if not self._pairs.has(rosters.SUPPLIER_ID, roster.supplier_key):
             missing.append(_SUPPLIER)
         index = 0
         for partner, public_key in rosters.members_of(roster, read_at):
-            if partner != self._meter_id and store.pair_name(partner, public_key) not in known:
+            if partner != self._meter_id and not self._pairs.has(partner, public_key):
                 missing.append(index)
             index += 1
         return missing

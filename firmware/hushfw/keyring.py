@@ -53,18 +53,12 @@ class Keyring:
         self._own_key = identity.public_key
         self._pairs = pairs
         self._checked = None
-        at = pairs.find(SUPPLIER_ID, roster.supplier_key)
-        prk = kdf.hkdf_extract(roster.hash, self._raw_secret(at, SUPPLIER_ID, roster.supplier_key))
+        secret = pairs.secret(SUPPLIER_ID, roster.supplier_key)
+        prk = kdf.hkdf_extract(roster.hash, secret)
         supplier = (SUPPLIER_ID, own_id, roster.supplier_key, self._own_key)
         self.tag_key_up = masking.subkey(prk, b"tag up", *supplier, 32)
         self.tag_key_down = masking.subkey(prk, b"tag down", *supplier, 32)
         self._first_keystream = masking.subkey(prk, b"keystream", *supplier)
-
-    def _raw_secret(self, at, partner, public_key):
-        secret = None if at is None else self._pairs.get(at, public_key)
-        if secret is None:
-            raise HushError("not_enrolled", "no secret is stored for partner %d" % partner)
-        return secret
 
     def _first_day(self):
         return self._roster.day(self._roster.first_slot)
@@ -77,13 +71,12 @@ class Keyring:
         self._write(self._first_day(), self._derived(read_at))
 
     def _derived(self, read_at):
-        known = self._pairs.known()
         yield self._first_keystream
         for partner, public_key in members_of(self._roster, read_at):
             if partner == self._own_id:
                 continue
-            at = known.get(store.pair_name(partner, public_key))
-            prk = kdf.hkdf_extract(self._roster.hash, self._raw_secret(at, partner, public_key))
+            secret = self._pairs.secret(partner, public_key)
+            prk = kdf.hkdf_extract(self._roster.hash, secret)
             both = _ordered(self._own_id, self._own_key, partner, public_key)
             yield masking.subkey(prk, b"mask", *both) + masking.subkey(prk, b"answer", *both)
 

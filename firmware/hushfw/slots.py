@@ -8,7 +8,7 @@ so that a peer cannot tell why, and nothing is changed by them.
 import struct
 
 from hushfw import port, store
-from hushfw.core import battery, gamma, masking, messages, noise
+from hushfw.core import gamma, masking, messages, noise
 from hushfw.core.errors import HushError
 from hushfw.core.register import Register
 
@@ -143,9 +143,7 @@ class Slots:
 
     def _mask(self, roster, slot, values_wh, gap):
         shares = [self._share(roster, lane) for lane in roster.lane_list]
-        values = [
-            (values_wh[k] << roster.fraction_bits) + shares[k] for k in range(roster.lanes)
-        ]
+        values = [(values_wh[k] << roster.fraction_bits) + shares[k] for k in range(roster.lanes)]
         recovery = [0] * roster.lanes
         if roster.missing:
             recovery = masking.unpack_words(self._random.bytes(8 * roster.lanes))

@@ -19,6 +19,7 @@ reserved for a slot but not flushed was never seen by anyone.
 import json
 import os
 import struct
+from array import array
 
 from hushfw.core.errors import HushError
 from hushfw.port import crc32
@@ -156,7 +157,7 @@ class Journal:
                 slot.answer = at
 
     def append(self, kind, payload):
-        """Flushes one record; afterwards it is there whatever happens. A refusal changes nothing."""
+        """Flushes one record: afterwards it is there whatever happens. A refusal changes nothing."""
         if not self._clean:
             self._rewrite()
         head = struct.pack(">BH", kind, len(payload))
@@ -233,45 +234,28 @@ class SeedFile:
 PAIR_BYTES = 4 + 32 + 32
 
 
-def pair_name(partner, public_key):
-    """What a pair is looked up by; the whole public key is compared when it is read."""
-    return partner.to_bytes(4, "big") + public_key[:8]
-
-
 class PairSecrets:
-    """Raw X25519 secrets by partner: id, public key, secret; so that a new roster needs no curve."""
+    """Raw X25519 secrets by partner: id, public key, secret; so that a new roster needs no curve.
+
+    In memory there are the ids only. They are mostly asked for in the order in which they were
+    added, so a search begins behind the last find.
+    """
 
     def __init__(self, path="pairs.bin"):
         self._path = path
-        # A torn last entry is overwritten by rewriting the file up to it.
+        self._ids = array("I")
+        self._next = 0
         whole = size_of(path) // PAIR_BYTES * PAIR_BYTES
         if size_of(path) != whole:
-            data = read(path)
-            replace(path, [data[:whole]])
+            # A torn last entry: what was being added was not used yet.
+            replace(path, _pieces_of(path, whole))
+        for place in range(whole // PAIR_BYTES):
+            self._ids.append(int.from_bytes(self._read(place, 0, 4), "big"))
 
-    def known(self):
-        """Offsets by pair_name, without the secrets."""
-        return {entry[:12]: at for at, entry in self._entries()}
-
-    def find(self, partner, public_key):
-        """The offset of one pair, or None."""
-        wanted = pair_name(partner, public_key)
-        for at, entry in self._entries():
-            if entry[:12] == wanted:
-                return at
-        return None
-
-    def _entries(self):
-        if not exists(self._path):
-            return
+    def _read(self, place, at, size):
         with open(self._path, "rb") as f:
-            at = 0
-            while True:
-                entry = f.read(PAIR_BYTES)
-                if len(entry) < PAIR_BYTES:
-                    return
-                yield at, entry
-                at += PAIR_BYTES
+            f.seek(place * PAIR_BYTES + at)
+            return f.read(size)
 
     def add(self, partner, public_key, secret):
         try:
@@ -280,13 +264,34 @@ class PairSecrets:
                 f.flush()
         except OSError as error:
             raise _storage(error) from None
+        self._ids.append(partner)
 
-    def get(self, at, public_key):
-        """The secret at an offset, if it belongs to this public key."""
-        with open(self._path, "rb") as f:
-            f.seek(at)
-            entry = f.read(PAIR_BYTES)
-        return entry[36:] if entry[4:36] == public_key else None
+    def _find(self, partner, public_key):
+        """The place of a pair, or None."""
+        count = len(self._ids)
+        for i in range(count):
+            place = (self._next + i) % count
+            if self._ids[place] == partner and self._read(place, 4, 32) == public_key:
+                self._next = place + 1
+                return place
+        return None
+
+    def has(self, partner, public_key):
+        return self._find(partner, public_key) is not None
+
+    def secret(self, partner, public_key):
+        place = self._find(partner, public_key)
+        if place is None:
+            raise HushError("not_enrolled", "no secret is stored for partner %d" % partner)
+        return self._read(place, 36, 32)
+
+
+def _pieces_of(path, size):
+    with open(path, "rb") as f:
+        while size:
+            piece = f.read(min(512, size))
+            size -= len(piece)
+            yield piece
 
 
 class HomeLog:
@@ -304,7 +309,7 @@ class HomeLog:
     def append(self, slot, demand_ws, readings, charge_wh, gap):
         """readings are the register's: (wh, clipped wh, whether clipped) a lane."""
         flags = self.GAP if gap else 0
-        if any([reading[2] for reading in readings]):
+        if any(reading[2] for reading in readings):
             flags |= self.CLIPPED
         export_wh = readings[1][0] if len(readings) > 1 else 0
         record = struct.pack(

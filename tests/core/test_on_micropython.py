@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from hushmeter.emulate.interpreter import find_micropython
 
 ROOT = Path(__file__).resolve().parents[2]

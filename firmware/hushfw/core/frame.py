@@ -25,7 +25,7 @@ MAX_STUFFED = MAX_PAYLOAD + _OVERHEAD + (MAX_PAYLOAD + _OVERHEAD) // 254 + 1
 
 
 def stuff(data):
-    """COBS: every run between zeros is preceded by its length plus one; 255 means no zero follows."""
+    """COBS: each run between zeros follows its length plus one; 255 means no zero follows it."""
     out = bytearray()
     for run in bytes(data).split(b"\0"):
         while len(run) >= 254:

@@ -309,5 +309,6 @@ def _check_epsilon(roster, floors):
     _refuse_unless(
         num * most_den <= most_num * den,
         "below_floor",
-        "epsilon of a slot is above the greatest that was provisioned, %d/%d" % (most_num, most_den),
+        "epsilon of a slot is above the greatest that was provisioned, %d/%d"
+        % (most_num, most_den),
     )

@@ -1,10 +1,12 @@
 """SHA-512 (FIPS 180-4), which Ed25519 needs and the board's interpreter lacks.
 
 Words are plain 64-bit integers: on an emulated Pico a block takes 45 ms, with pairs of 32-bit
-halves 119 ms, since those leave the small integers too. A rotation of w is a shift of the 128-bit number w * (2^64 + 1);
-what stays above bit 63 only disturbs bits above 63 in sums and exclusive ors, so one mask at the
-end of a sum is enough. The constants are the first 64 fractional bits of the square roots of the
-first 8 primes and of the cube roots of the first 80 (a test works them out again).
+halves 119 ms, since those do not fit its small integers either.
+
+A rotation of w is a shift of the 128-bit number w * (2^64 + 1); what stays above bit 63 only
+disturbs bits above 63 in sums and exclusive ors, so one mask at the end of a sum is enough. The
+constants are the first 64 fractional bits of the square roots of the first 8 primes and of the
+cube roots of the first 80 (a test works them out again).
 
     sha512(b"abc") -> 64 bytes
 """

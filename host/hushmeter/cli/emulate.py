@@ -42,24 +42,17 @@ _DEMO_LOAD = "uci-2007-02-01.csv"
 _DATA = "HUSHMETER_DATA"
 
 
-class Epsilon(click.ParamType):
-    """A positive decimal or fraction, or inf for no noise."""
-
-    name = "epsilon"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The Fraction of a text; None for inf."""
-        if value is None or isinstance(value, Fraction):
-            return value
-        if str(value).strip().lower() in ("inf", "infinity"):
-            return "inf"
-        try:
-            epsilon = Fraction(str(value))
-        except (ValueError, ZeroDivisionError):
-            epsilon = Fraction(0)
-        if epsilon <= 0 or max(epsilon.as_integer_ratio()) >= 1 << 32:
-            self.fail(f"{value!r} is not a positive number such as 0.5, 1 or 3/2, nor inf")
-        return epsilon
+def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction | None:
+    """The Fraction of a positive decimal or fraction; None for inf, no noise."""
+    if text.strip().lower() in ("inf", "infinity"):
+        return None
+    try:
+        epsilon = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        epsilon = Fraction(0)
+    if epsilon <= 0 or max(epsilon.as_integer_ratio()) >= 1 << 32:
+        raise click.BadParameter(f"{text!r} is not a positive number such as 0.5, 1, 3/2 or inf")
+    return epsilon
 
 
 @click.command()
@@ -73,13 +66,11 @@ class Epsilon(click.ParamType):
     "Without it a small synthetic load is made.",
 )
 @click.option("--slot-minutes", type=click.IntRange(1, 1440), default=10, show_default=True)
-@click.option(
-    "--controller", type=click.Choice(["none", "ls2"]), default="none", show_default=True
-)
+@click.option("--controller", type=click.Choice(["none", "ls2"]), default="none", show_default=True)
 @click.option("--capacity-wh", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--rate-w", type=click.IntRange(1), default=500, show_default=True)
 @click.option(
-    "--epsilon", type=Epsilon(), default="1", show_default=True, help="Per slot; inf: no noise."
+    "--epsilon", callback=_epsilon, default="1", show_default=True, help="Per slot; inf: no noise."
 )
 @click.option(
     "--peak-w", type=click.IntRange(1, 1_000_000), default=10000, show_default=True,
@@ -135,7 +126,7 @@ def emulate(  # noqa: PLR0913
         controller=options["controller"],
         capacity_wh=options["capacity_wh"],
         rate_w=options["rate_w"],
-        epsilon=None if options["epsilon"] == "inf" else options["epsilon"],
+        epsilon=options["epsilon"],
         peak_w=options["peak_w"],
         missing=_tolerated(options["tolerate"], dropouts, meters),
         colluders=options["colluders"],
@@ -152,9 +143,7 @@ def emulate(  # noqa: PLR0913
     "--load", "load_file", type=click.Path(path_type=Path),
     help=f"As for emulate. [default: {_DEMO_LOAD} from the folder {_DATA}, else synthetic]",
 )  # fmt: skip
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True
-)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def demo(load_file: Path | None, out: Path, as_json: bool) -> None:
     """Show a day of a street of 12 meters: two die before they report, one before it answers.

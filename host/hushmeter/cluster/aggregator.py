@@ -100,9 +100,7 @@ class Aggregator:
         self._adopt(roster)
         self._load()
 
-    def _begin_epoch(
-        self, roster: rosters.SignedRoster, last: tuple[int, bytes] | None
-    ) -> None:
+    def _begin_epoch(self, roster: rosters.SignedRoster, last: tuple[int, bytes] | None) -> None:
         if last is not None and roster.device.epoch <= last[0]:
             raise HushmeterError(
                 f"epoch {roster.device.epoch} is not above the newest one, {last[0]}",

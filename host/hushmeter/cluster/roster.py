@@ -150,7 +150,7 @@ def _device_roster(
         epsilon = (0, 0) if lane.epsilon is None else lane.epsilon.as_integer_ratio()
         if max(epsilon) >= 1 << 32 or not 0 < lane.cap_wh < 1 << 32:
             raise HushmeterError(
-                f"a lane with cap {lane.cap_wh} Wh and epsilon {lane.epsilon} does not fit a roster",
+                f"a lane with cap {lane.cap_wh} Wh and epsilon {lane.epsilon} does not fit",
                 hint="use a positive cap below 2^32 Wh and an epsilon with a short fraction",
             )
         lanes.append(device.Lane(lane.cap_wh, *epsilon))

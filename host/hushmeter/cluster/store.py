@@ -139,9 +139,7 @@ class Store:
 
     def all_bodies(self) -> Iterator[bytes]:
         """Every accepted message in order of slot, round and meter."""
-        for (body,) in self._db.execute(
-            "SELECT body FROM messages ORDER BY slot, round, meter_id"
-        ):
+        for (body,) in self._db.execute("SELECT body FROM messages ORDER BY slot, round, meter_id"):
             yield body
 
     def put_missed_answers(self, slot: int, meters: Iterable[int]) -> None:

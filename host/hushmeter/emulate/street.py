@@ -362,11 +362,11 @@ class Street:
             allowed_modes=tuple(s.modes()),
             gamma_noise=s.gamma_noise,
         )
-        roster = self._authority.sign(
-            plan, enrolment.members(hellos), self._supplier.public_key
-        )
+        roster = self._authority.sign(plan, enrolment.members(hellos), self._supplier.public_key)
         enrolment.deliver(
-            self._links(), roster, lambda done, total: self._progress("agreeing on keys", done, total)
+            self._links(),
+            roster,
+            lambda done, total: self._progress("agreeing on keys", done, total),
         )
         return roster
 
@@ -547,9 +547,7 @@ class _Gathered:
         self._settings = settings
         self._aggregator = aggregator
         self._homes = home_logs
-        self._slots: list[Slot] = [
-            aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)
-        ]
+        self._slots: list[Slot] = [aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)]
         rules = aggregator.roster.device
         self._scale = Fraction(*rules.lane_list[0].scale())
         self._honest = rules.noise_shape()
@@ -574,10 +572,7 @@ class _Gathered:
         """Lane 0 of every report, slots x meters."""
         members = [member.meter_id for member in self._aggregator.roster.members]
         return [
-            [
-                int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None
-                for m in members
-            ]
+            [int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None for m in members]
             for s in self._slots
         ]
 
@@ -594,7 +589,9 @@ class _Gathered:
         """The JSON object of the run."""
         true = [self._true_wh(slot) for slot in self._slots]
         noisy = [self._aggregator.total_wh(slot) for slot in self._slots]
-        known = [(a, b) for a, b in zip(true, noisy, strict=True) if a is not None and b is not None]
+        known = [
+            (a, b) for a, b in zip(true, noisy, strict=True) if a is not None and b is not None
+        ]
         expected = [
             mean_abs_noise(self._scale, self._shape(s)) for s in self._slots if s.totals is not None
         ]

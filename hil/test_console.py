@@ -1,0 +1,70 @@
+"""The console carries every byte both ways, whichever interpreter is behind it."""
+
+import time
+
+from hil.backends import Board
+from hushmeter.link import Transport
+
+READY = b"ready"
+ECHO = b"""
+from hushfw.links.stdio import Stdio
+
+link = Stdio()
+link.open()
+link.write(b"ready")
+try:
+    while True:
+        link.write(link.read(1000))
+except EOFError:
+    pass
+"""
+WAIT_S = 20.0
+
+
+def exchange(link: Transport, data: bytes) -> bytes:
+    """Send data and return as many bytes as they are."""
+    link.write(data)
+    answer = b""
+    deadline = time.monotonic() + WAIT_S
+    while len(answer) < len(data) and time.monotonic() < deadline:
+        answer += link.read(1.0)
+    return answer
+
+
+def start_echo(board: Board) -> Transport:
+    link = board.boot(
+        {}, main=b"import sys\n" + ECHO.replace(b"try:", b"link.write(b'ready')\ntry:")
+    )
+    said = b""
+    deadline = time.monotonic() + WAIT_S
+    while not said.endswith(READY) and time.monotonic() < deadline:
+        said += link.read(1.0)
+    assert said.endswith(READY)
+    return link
+
+
+def test_all_256_byte_values_pass_both_ways(board: Board) -> None:
+    link = start_echo(board)
+    values = bytes(range(256))
+    assert exchange(link, values) == values
+    backwards = values[::-1]
+    assert exchange(link, backwards) == backwards
+
+
+def test_a_message_larger_than_every_buffer_passes_whole(board: Board) -> None:
+    link = start_echo(board)
+    message = bytes(i * i % 251 for i in range(5000))
+    assert exchange(link, message) == message
+
+
+def test_an_interrupt_character_does_not_stop_the_program(board: Board) -> None:
+    link = start_echo(board)
+    assert exchange(link, b"\x03\x03\x04\x01") == b"\x03\x03\x04\x01"
+    assert exchange(link, b"still here") == b"still here"
+
+
+def test_nothing_is_said_that_was_not_asked_for(board: Board) -> None:
+    link = start_echo(board)
+    assert link.read(0.5) == b""
+    assert exchange(link, b"\0") == b"\0"
+    assert link.read(0.5) == b""

@@ -1,0 +1,1 @@
+"""What a benchmark runs on a meter's interpreter, or on both."""
