@@ -26,7 +26,7 @@ from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, SerialTransport, Transport
 
 _COME_BACK_S = 10.0
-_WHICH_BOARD = "import sys\nprint(sys.implementation._build.lower())"
+_WHICH_MACHINE = "import sys\nprint(sys.implementation._machine)"
 _WALK = """
 import os, binascii
 def walk(folder):
@@ -62,7 +62,7 @@ class PortBoard:
         self._port = port
         self._link: SerialTransport | None = None
         self._to_prompt()
-        self.facts = boards.load_board(self._ask(_WHICH_BOARD).strip())
+        self.facts = _board_of(self._ask(_WHICH_MACHINE).strip())
         self.capabilities = frozenset[str](self.facts.capabilities)
         self._firmware = firmware_for(self.facts)
         self._ready_for_scripts = False
@@ -152,6 +152,17 @@ class PortBoard:
         if done.returncode:
             raise GuestError(f"mpremote {command[0]}: {done.stdout}{done.stderr}")
         return done.stdout.replace("\r\n", "\n")
+
+
+def _board_of(machine: str) -> boards.Board:
+    """Return the board that calls itself ``machine``: its name, "with", and its chip."""
+    wanted = machine.replace(" with ", " (", 1) + ")"
+    known = [boards.load_board(name) for name in boards.board_names()]
+    for board in known:
+        if board.description == wanted:
+            return board
+    names = ", ".join(board.description for board in known)
+    raise HushmeterError(f"the board at this port is {wanted}, which is none of: {names}")
 
 
 def _open_when_back(port: str) -> SerialTransport:

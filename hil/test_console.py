@@ -32,9 +32,7 @@ def exchange(link: Transport, data: bytes) -> bytes:
 
 
 def start_echo(board: Board) -> Transport:
-    link = board.boot(
-        {}, main=b"import sys\n" + ECHO.replace(b"try:", b"link.write(b'ready')\ntry:")
-    )
+    link = board.boot({}, main=ECHO)
     said = b""
     deadline = time.monotonic() + WAIT_S
     while not said.endswith(READY) and time.monotonic() < deadline:

@@ -34,7 +34,11 @@ def _reader(path):
 
 
 def check_rules(settings, candidate):
-    """The meter's own rules on a roster: floors, modes, and lanes that fit its driver."""
+    """The meter's own rules on a roster: authority, street, floors, modes, lanes of its driver."""
+    if candidate.authority_key != binascii.unhexlify(settings["authority_key"]):
+        raise HushError("bad_signature", "the roster names an authority unknown to this meter")
+    if candidate.street != settings["street"]:
+        raise HushError("bad_roster", "the roster is of another street")
     rosters.check_floors(
         candidate,
         settings["floors"],
@@ -52,12 +56,14 @@ def check_rules(settings, candidate):
 class Enrolment:
     """The roster in use (`roster`, `keys`, None before the first) and the one on its way in."""
 
-    def __init__(self, settings, identity, journal):
+    def __init__(self, settings, identity, journal, make_driver):
         self._settings = settings
         self._meter_id = settings["meter_id"]
         self._identity = identity
         self._journal = journal
+        self._make_driver = make_driver
         self._pairs = store.PairSecrets()
+        self.why_not = "this meter has no roster yet"
         self.roster = None
         self.keys = None
         self.own_index = None
@@ -78,7 +84,18 @@ class Enrolment:
         roster.hash = rosters.hash_of(roster, read_at)
         if roster.hash != self._journal.roster_hash:
             raise HushError("storage", "the roster in use is damaged: enrol this meter anew")
+        try:
+            self._check_fit(roster)
+        except HushError as error:
+            # The configuration changed since: this roster rests, and a newer one is waited for.
+            self.why_not = "the roster does not fit the configuration any more: " + error.message
+            return
         self._use(roster, self._index_in(roster, read_at))
+        self.keys.check()
+
+    def _check_fit(self, roster):
+        check_rules(self._settings, roster)
+        self._make_driver(roster)
 
     def _index_in(self, roster, read_at):
         index = 0
@@ -120,10 +137,10 @@ class Enrolment:
         if self._candidate is None:
             self._candidate = self._check()
         roster, own_index, missing = self._candidate
-        for index in missing[:_PAIRS_A_CALL]:
-            partner, public_key = self._party(roster, index)
+        for _ in range(min(_PAIRS_A_CALL, len(missing))):
+            partner, public_key = self._party(roster, missing[0])
             self._pairs.add(partner, public_key, self._identity.shared_secret(public_key))
-        del missing[:_PAIRS_A_CALL]
+            del missing[0]
         if not missing:
             self._activate(roster, own_index)
         return roster.members - len(missing), roster.members
@@ -138,28 +155,23 @@ class Enrolment:
         roster.hash = rosters.hash_of(roster, read_at)
         if roster.hash != self._digest:
             raise HushError("bad_roster", "the roster was damaged on its way: send it again")
-        self._check_signature(roster, read_at)
-        self._check_place(roster)
         rosters.check_numbers(roster)
-        check_rules(self._settings, roster)
+        self._check_fit(roster)
+        self._check_signature(roster, read_at)
+        self._check_newer(roster)
         own_index = rosters.check_members(
             roster, read_at, self._meter_id, self._identity.public_key
         )
         return roster, own_index, self._missing_pairs(roster, read_at)
 
     def _check_signature(self, roster, read_at):
-        authority_key = binascii.unhexlify(self._settings["authority_key"])
-        if roster.authority_key != authority_key:
-            raise HushError("bad_signature", "the roster names an authority unknown to this meter")
         at = roster.size() - rosters.SIGNATURE_BYTES
         signature = read_at(at, rosters.SIGNATURE_BYTES)
         message = rosters.signed_message(roster.hash)
-        if not ed25519.verify(authority_key, message, signature):
+        if not ed25519.verify(roster.authority_key, message, signature):
             raise HushError("bad_signature", "the roster is not signed by the authority")
 
-    def _check_place(self, roster):
-        if roster.street != self._settings["street"]:
-            raise HushError("bad_roster", "the roster is of another street")
+    def _check_newer(self, roster):
         if roster.epoch <= self._journal.epoch:
             raise HushError(
                 "old_epoch",
@@ -187,6 +199,8 @@ class Enrolment:
 
     def _activate(self, roster, own_index):
         before = self._journal.epoch
+        # Whatever fails from here on, the roster has to be sent again.
+        self._digest = self._candidate = None
         keys = Keyring(roster, self._meter_id, own_index, self._identity, self._pairs)
         read_at = _reader(_INCOMING)
         keys.derive(read_at)
@@ -196,7 +210,6 @@ class Enrolment:
             raise HushError("storage", "the roster could not be kept: %s" % error) from None
         self._journal.append(store.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
-        self._digest = self._candidate = None
         keys.erase_other_epochs()
         if before:
             store.remove(_path(before))

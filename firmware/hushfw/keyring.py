@@ -27,6 +27,20 @@ def _ordered(own_id, own_key, other_id, other_key):
     return other_id, own_id, other_key, own_key
 
 
+def _path(epoch, day):
+    return "keys-%d-%d.bin" % (epoch, day)
+
+
+def _key_files():
+    """(epoch, day) of every key file."""
+    found = []
+    for name in os.listdir():
+        if name.startswith("keys-") and name.endswith(".bin"):
+            _, epoch, day = name[:-4].split("-")
+            found.append((int(epoch), int(day)))
+    return found
+
+
 class Identity:
     """The meter's X25519 pair, made once from its own generator."""
 
@@ -64,7 +78,7 @@ class Keyring:
         return self._roster.day(self._roster.first_slot)
 
     def _path(self, day):
-        return "keys-%d-%d.bin" % (self._roster.epoch, day)
+        return _path(self._roster.epoch, day)
 
     def derive(self, read_at):
         """Writes the key file of the roster's first day; only HKDF, no curve."""
@@ -120,6 +134,14 @@ class Keyring:
             raise HushError("storage", "a key file is damaged: enrol this meter anew")
         self._checked = day
 
+    def check(self):
+        """Refuses missing or damaged key files at once, not first when a slot ends."""
+        days = [day for epoch, day in _key_files() if epoch == self._roster.epoch]
+        if not days:
+            raise HushError("storage", "the keys of the roster are gone: enrol this meter anew")
+        for day in days:
+            self._verify(day)
+
     def _use(self, day):
         """Makes sure that the keys of this day are there, by the ratchet where they are not."""
         if not store.exists(self._path(day)):
@@ -144,13 +166,9 @@ class Keyring:
             yield out
 
     def _erase(self, before):
-        for name in os.listdir():
-            parts = name.split("-")
-            if parts[0] != "keys" or not name.endswith(".bin"):
-                continue
-            epoch, day = int(parts[1]), int(parts[2][:-4])
+        for epoch, day in _key_files():
             if epoch != self._roster.epoch or day < before:
-                store.remove(name)
+                store.remove(_path(epoch, day))
 
     def erase_other_epochs(self):
         self._erase(self._first_day())

@@ -26,6 +26,8 @@ from hushfw.slots import Slots
 
 _ENTROPY_BYTES = 64
 _LOG_LINES = 16
+_DETAIL_BYTES = 120
+_PROBLEM_BYTES = 200
 
 
 def boot(path="config.json"):
@@ -34,6 +36,8 @@ def boot(path="config.json"):
         return Meter(load_config(path))
     except HushError as error:
         return Broken(error)
+    except OSError as error:
+        return Broken(HushError("storage", "the filesystem refused: %s" % error))
 
 
 def load_config(path):
@@ -77,17 +81,24 @@ class _Endpoint:
         if sequence and request == self._last_request:
             return self._last_frames
         out = []
+        reply = _frame(*self._reply(kind, payload, out), sequence)
+        self._last_request, self._last_frames = request, [reply]
+        return [_frame(name, fields, 0) for name, fields in out] + [reply]
+
+    def _reply(self, kind, payload, out):
         try:
             name, fields = messages.decode(kind, payload)
-            reply = self.handle(name, fields, out)
+            return self.handle(name, fields, out)
         except HushError as error:
-            reply = self._refusal(error)
+            return self._refusal(error)
+        except OSError as error:
+            return self._refusal(HushError("storage", "the filesystem refused: %s" % error))
         except MemoryError:
             gc.collect()
-            reply = self._refusal(HushError("busy", "out of memory"))
-        reply_frame = _frame(reply[0], reply[1], sequence)
-        self._last_request, self._last_frames = request, [reply_frame]
-        return [_frame(name, fields, 0) for name, fields in out] + [reply_frame]
+            return self._refusal(HushError("busy", "out of memory"))
+        except Exception as error:
+            # A fault of ours in one message must not end the meter; the text may hold anything.
+            return self._refusal(HushError("internal", "fault: %s" % type(error).__name__))
 
     def _on_maintenance(self, fields, out):
         self.leaving = True
@@ -97,7 +108,7 @@ class _Endpoint:
         self.refusals += 1
         self.log.append(str(error))
         del self.log[:-_LOG_LINES]
-        detail = "" if error.code == "refused" else error.message[:120]
+        detail = "" if error.code == "refused" else messages.cut(error.message, _DETAIL_BYTES)
         return "refused", {"code": CODES[error.code], "detail": detail}
 
     def damaged(self):
@@ -123,7 +134,8 @@ class Broken(_Endpoint):
             return self._on_maintenance(fields, out)
         if name != "hello_request":
             raise self._error
-        return "hello", _hello("", 0, 0, bytes(32), 0, 1, 0, str(self._error)[:200])
+        problem = messages.cut(str(self._error), _PROBLEM_BYTES)
+        return "hello", _hello("", 0, 0, bytes(32), 0, 1, 0, problem)
 
 
 def _hello(board, modes, meter_id, public_key, epoch, next_slot, boots, problem):
@@ -149,28 +161,27 @@ class Meter(_Endpoint):
         super().__init__()
         self._config = settings
         self._journal = store.Journal()
-        self._keep_floors(settings["floors"])
+        self._keep_promises(config.promises(settings))
         self._random, self._boots = _start_generator(settings["fixed_seed"])
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
         self._actuator = log.Log() if settings["actuator"] == "log" else log.NoActuator()
-        self._enrolment = Enrolment(settings, self._identity, self._journal)
+        self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._driver = None
         self._slots = None
         self.damaged_frames = 0
         if self._enrolment.roster is not None:
             self._start_slots()
 
-    def _keep_floors(self, floors):
+    def _keep_promises(self, promises):
         before = self._journal.floors
-        if before is not None and not config.tightens(floors, before):
-            raise HushError("bad_config", "floors: can only be tightened once they are set")
-        if floors != before:
-            self._journal.append(store.FLOORS, json.dumps(floors).encode())
+        if before is not None:
+            config.check_tightens(promises, before)
+        if promises != before:
+            self._journal.append(store.FLOORS, json.dumps(promises).encode())
 
-    def _start_slots(self):
+    def _make_driver(self, roster):
         driver = self._config["driver"]
-        roster = self._enrolment.roster
         settings = {
             "slot_s": roster.slot_s,
             "origin_s": roster.start_s,
@@ -178,7 +189,10 @@ class Meter(_Endpoint):
         }
         if driver["source"] == "file":
             settings["rows_file"] = "rows.bin"
-        self._driver = replay.make(settings)
+        return replay.make(settings)
+
+    def _start_slots(self):
+        self._driver = self._make_driver(self._enrolment.roster)
         self._slots = Slots(
             self._config["meter_id"],
             self._enrolment,
@@ -207,7 +221,7 @@ class Meter(_Endpoint):
 
     def _enrolled(self):
         if self._slots is None:
-            raise HushError("not_enrolled", "this meter has no roster yet")
+            raise HushError("not_enrolled", self._enrolment.why_not)
         return self._slots
 
     def _on_hello_request(self, fields, out):
@@ -249,8 +263,10 @@ class Meter(_Endpoint):
         return "ok", {}
 
     def _on_advance(self, fields, out):
-        for report in self._enrolled().run(fields["now_s"]):
-            out.append(("report", report))
+        slots = self._enrolled()
+        if fields["now_s"] >= replay.MOST_START_S:
+            raise HushError("bad_feed", "now_s must be unix seconds")
+        slots.run(fields["now_s"], lambda report: out.append(("report", report)))
         gc.collect()
         return "ok", {}
 
@@ -259,10 +275,9 @@ class Meter(_Endpoint):
             answer = self._enrolled().announce(
                 fields["epoch"], fields["slot"], fields["silent"], fields["tag"]
             )
-        except HushError as error:
+        except (HushError, OSError) as error:
             # Round two refuses in one way only; the reason is for the local log.
-            self.log.append("slot %d: %s" % (fields["slot"], error.message))
-            raise HushError("refused", error.message) from None
+            raise HushError("refused", "slot %d: %s" % (fields["slot"], error)) from None
         gc.collect()
         return "answer", answer
 

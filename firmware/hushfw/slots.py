@@ -13,6 +13,16 @@ from hushfw.core.errors import HushError
 from hushfw.core.register import Register
 
 
+def _end_s(roster, slot):
+    return roster.slot_start_s(slot) + roster.slot_s
+
+
+def _expired_through(roster, clock_s):
+    """The last slot whose expiry is over at this time, 0 where there is none."""
+    slot = roster.slot_at(clock_s - roster.expiry_s - 1)
+    return 0 if slot is None else slot - 1
+
+
 class Slots:
     """One meter's sampling, reports and answers under the roster that is in use."""
 
@@ -31,6 +41,8 @@ class Slots:
         self._slot = None
         self._gap = False
         self._demand_ws = 0
+        self._measured_to_s = 0
+        self._now_s = 0
         self.clock_s = 0
         self.reports = 0
         self.answers = 0
@@ -44,23 +56,30 @@ class Slots:
         last = self._last_state()
         if last is not None and len(last[0]) == roster.lanes:
             self._register.restore(last[0])
-        if self._journal.last_masked >= roster.first_slot:
-            # The clock is at least here, so what expired before a reboot stays expired.
-            self.clock_s = roster.slot_start_s(self._journal.last_masked) + roster.slot_s
+        self.clock_s = self._now_s = self._journalled_clock_s(roster)
         self._driver.skip_to(self.clock_s)
+
+    def _journalled_clock_s(self, roster):
+        """What a boot knows of the time: the last report's slot is over."""
+        if self._journal.last_masked < roster.first_slot:
+            return 0
+        return _end_s(roster, self._journal.last_masked)
 
     def next_slot(self):
         """The lowest slot that this meter may still mask."""
         return max(self._journal.last_masked, self._journal.closed_through) + 1
 
-    def run(self, now_s):
-        """The clock is now_s: takes every whole step before it; the reports that fell due.
+    def run(self, now_s, send):
+        """The clock is now_s: takes every whole step before it, and sends the reports that fall due.
 
         Steps that begin before the clock of the call before are past and dropped: a meter that
-        was away does not make up readings for slots that it missed.
+        was away does not make up readings for slots that it missed. Nor does a report leave whose
+        time is over at now_s.
         """
-        out = []
+        self._now_s = max(self._now_s, now_s)
         self._driver.skip_to(self.clock_s)
+        if self._controller is None and self._driver.step_s is not None:
+            self._start_controller(self._driver.step_s)
         while self._driver.step_s is not None:
             if self._ahead is None:
                 self._ahead = self._driver.take(self._driver.step_s)
@@ -69,44 +88,50 @@ class Slots:
             start_s, demand_w = self._ahead
             self._ahead = None
             if start_s >= self.clock_s:
-                self._step(self._enrolment.roster, start_s, demand_w, self._driver.step_s, out)
+                self._step(self._enrolment.roster, start_s, demand_w, self._driver.step_s, send)
         self.clock_s = max(self.clock_s, now_s)
-        return out
+        self._forget(self._enrolment.roster)
 
-    def _step(self, roster, start_s, demand_w, step_s, out):
+    def _step(self, roster, start_s, demand_w, step_s, send):
         slot = roster.slot_at(start_s)
-        if slot != self._slot:
-            self._begin(roster, slot, start_s)
         self.clock_s = start_s + step_s
-        if demand_w is None:
+        if slot is None:
+            return
+        if slot != self._slot:
+            self._begin(roster, slot)
+        if demand_w is None or start_s != self._measured_to_s:
             self._gap = True
-        else:
-            grid_w = self._control(demand_w, step_s)
+        if demand_w is not None:
+            grid_w = self._controller.step(demand_w)
             self._register.add(grid_w, step_s)
             self._demand_ws += demand_w * step_s
             self._actuator.apply(start_s, demand_w, grid_w, self._controller.charge_ws)
-        if slot is not None and self.clock_s >= roster.slot_start_s(slot) + roster.slot_s:
-            report = self._close(roster, slot)
-            if report is not None:
-                out.append(report)
+        self._measured_to_s = self.clock_s
+        if self.clock_s >= _end_s(roster, slot):
+            self._close(roster, slot, send)
 
-    def _begin(self, roster, slot, start_s):
-        if self._slot is not None:
-            # Left before its end, so never reported: the home keeps what was seen of it.
-            readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
-            self._log_slot(self._slot, readings, True)
-            self.gap_slots += 1
+    def _begin(self, roster, slot):
+        left, demand_ws = self._slot, self._demand_ws
         self._slot = slot
-        self._gap = slot is not None and start_s != roster.slot_start_s(slot)
+        self._gap = False
         self._demand_ws = 0
+        self._measured_to_s = roster.slot_start_s(slot)
+        if left is not None:
+            # Left before its end, so never reported: the home keeps what was seen of it.
+            self.gap_slots += 1
+            readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
+            self._log_slot(left, demand_ws, readings, True)
 
-    def _control(self, demand_w, step_s):
-        if self._controller is None:
-            self._controller = self._make_controller(step_s)
-            last = self._last_state()
-            if last is not None and last[1]:
-                self._controller.restore(last[1])
-        return self._controller.step(demand_w)
+    def _start_controller(self, step_s):
+        controller = self._make_controller(step_s)
+        last = self._last_state()
+        if last is not None and last[1]:
+            try:
+                controller.restore(last[1])
+            except HushError:
+                # Another battery was configured: it starts in its own first state.
+                controller = self._make_controller(step_s)
+        self._controller = controller
 
     def _last_state(self):
         """(register, controller) as the last report left them, or None."""
@@ -120,25 +145,30 @@ class Slots:
         at += 8 * lanes
         return carry, struct.unpack(">%dq" % values, record[at : at + 8 * values])
 
-    def _close(self, roster, slot):
+    def _close(self, roster, slot, send):
         started = port.ticks_ms()
         readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
         gap = self._gap
         self._slot = None
         self.gap_slots += gap
         self.clipped += len([1 for reading in readings if reading[2]])
-        report = None
-        if roster.first_slot <= slot <= roster.last_slot and slot >= self.next_slot():
-            report = self._mask(roster, slot, [reading[1] for reading in readings], gap)
+        if self._may_report(roster, slot):
+            send(self._mask(roster, slot, [reading[1] for reading in readings], gap))
             self.reports += 1
-        self._log_slot(slot, readings, gap)
+        self._log_slot(slot, self._demand_ws, readings, gap)
         self._forget(roster)
         self.slot_ms = port.ticks_diff(port.ticks_ms(), started)
-        return report
 
-    def _log_slot(self, slot, readings, gap):
-        charge_wh = 0 if self._controller is None else self._controller.charge_ws // 3600
-        self._home_log.append(slot, self._demand_ws, readings, charge_wh, gap)
+    def _may_report(self, roster, slot):
+        return (
+            self.next_slot() <= slot
+            and roster.first_slot <= slot <= roster.last_slot
+            and self._now_s <= _end_s(roster, slot) + roster.report_window_s
+        )
+
+    def _log_slot(self, slot, demand_ws, readings, gap):
+        charge_wh = self._controller.charge_ws // 3600
+        self._home_log.append(slot, demand_ws, readings, charge_wh, gap)
         self._actuator.flush()
 
     def _mask(self, roster, slot, values_wh, gap):
@@ -191,7 +221,7 @@ class Slots:
     def _report_record(self, roster, slot, recovery):
         # slot, epoch, lanes, numbers of the controller, C, the register's carry, the controller
         carry = self._register.state()
-        control = () if self._controller is None else self._controller.state()
+        control = self._controller.state()
         head = struct.pack(">QIBB", slot, roster.epoch, roster.lanes, len(control))
         return (
             head
@@ -217,34 +247,46 @@ class Slots:
 
     def _forget(self, roster):
         """Slots past their expiry lose C, report and answer at the journal's next rewrite."""
-        oldest = roster.slot_at(max(self.clock_s - roster.expiry_s, 0))
-        if oldest is not None and oldest > 1:
-            self._journal.expire(oldest - 1)
+        through = _expired_through(roster, self.clock_s)
+        known = max(
+            self._journal.expired_through,
+            _expired_through(roster, self._journalled_clock_s(roster)),
+        )
+        if any(known < number <= through for number in self._journal.slots):
+            # A boot could not tell from the last report that these are over.
+            self._journal.append(store.EXPIRED, through.to_bytes(8, "big"))
+        self._journal.expire(through)
 
     def resend(self, epoch, slot, turn):
         """The stored report or answer of a slot as (name, fields), while it may still leave."""
         roster = self._enrolment.roster
-        if epoch != roster.epoch:
-            raise HushError("wrong_epoch", "the epoch in use is %d" % roster.epoch)
         kept = self._kept(slot)
-        if turn == messages.REPORT_ROUND:
-            if kept is None:
-                raise HushError("wrong_slot", "slot %d was not reported" % slot)
-            self._check_report_may_leave(roster, slot, kept)
-            number, payload = messages.BY_NAME["report"][0], self._kept_report(slot)[1]
+        if turn != messages.REPORT_ROUND:
+            name, payload = "answer", self._answer_to_resend(roster, epoch, slot, kept)
+        elif epoch != roster.epoch:
+            raise HushError("wrong_epoch", "the epoch in use is %d" % roster.epoch)
+        elif kept is None:
+            raise HushError("wrong_slot", "slot %d was not reported" % slot)
         else:
-            if kept is None or kept.answer is None or self._expired(roster, slot):
-                raise HushError("refused", "")
-            number, payload = messages.BY_NAME["answer"][0], self._kept_answer(roster, kept)[1]
-        return messages.decode(number, payload)
+            self._check_report_may_leave(roster, slot, kept)
+            name, payload = "report", self._kept_report(slot)[1]
+        return messages.decode(messages.BY_NAME[name][0], payload)
 
     def _check_report_may_leave(self, roster, slot, kept):
-        deadline_s = roster.slot_start_s(slot) + roster.slot_s + roster.report_window_s
-        if kept.answer is not None or self.clock_s > deadline_s:
+        over = self.clock_s > _end_s(roster, slot) + roster.report_window_s
+        if over or kept.answer is not None or kept.barred or self._expired(roster, slot):
             raise HushError("late", "the time for reports of slot %d is over" % slot)
 
+    def _answer_to_resend(self, roster, epoch, slot, kept):
+        if epoch != roster.epoch or kept is None or kept.answer is None:
+            raise HushError("refused", "no answer was given in slot %d" % slot)
+        if self._expired(roster, slot):
+            raise HushError("refused", "the slot is over")
+        return self._kept_answer(roster, kept)[1]
+
     def _expired(self, roster, slot):
-        return self.clock_s > roster.slot_start_s(slot) + roster.slot_s + roster.expiry_s
+        through = max(self._journal.expired_through, _expired_through(roster, self.clock_s))
+        return slot <= through
 
     def _kept_answer(self, roster, kept):
         """(S as a bit map, payload of the answer)."""
@@ -264,8 +306,8 @@ class Slots:
             bytes((turn,)),
         )
         kept = self._kept(slot)
-        if epoch != roster.epoch or kept is None:
-            raise HushError("wrong_slot", "slot %d was not reported in this epoch" % slot)
+        if epoch != roster.epoch or kept is None or turn not in (1, 2):
+            raise HushError("wrong_slot", "slot %d has no such message in this epoch" % slot)
         if not masking.same_tag(tag, wanted):
             raise HushError("bad_tag", "the acknowledgement is not the supplier's")
         kept.stored_rounds |= 1 << turn
@@ -283,11 +325,16 @@ class Slots:
         roster = self._enrolment.roster
         self._check_announced(roster, epoch, slot, silent, tag)
         kept = self._kept(slot)
-        if masking.in_silent(silent, self._enrolment.own_index) or kept is None:
+        if kept is None:
             self._close_round_one(roster, slot)
-            raise HushError("refused", "declared silent, or nothing was reported")
+            raise HushError("refused", "nothing was reported")
         if self._expired(roster, slot):
             raise HushError("refused", "the slot is over")
+        if masking.in_silent(silent, self._enrolment.own_index):
+            self._bar(slot, kept)
+            raise HushError("refused", "declared silent")
+        if kept.barred:
+            raise HushError("refused", "declared silent before")
         if kept.answer is not None:
             before, payload = self._kept_answer(roster, kept)
             if before != silent:
@@ -309,6 +356,11 @@ class Slots:
             raise HushError("refused", "wrong epoch or tag")
         if members is None or not roster.missing or len(members) > roster.missing:
             raise HushError("refused", "S is no set of at most M members")
+
+    def _bar(self, slot, kept):
+        # Who is declared silent once never answers in that slot, whatever S comes later.
+        if not kept.barred:
+            self._journal.append(store.BARRED, slot.to_bytes(8, "big"))
 
     def _close_round_one(self, roster, slot):
         # From here on no report of this slot leaves, also after a power cut. A slot that has not

@@ -2,11 +2,14 @@
 
 The journal is a file of records that only grows until it is rewritten:
 
-    record = kind(1) length(2) payload crc32(4)
+    record = kind(1) length(2) check(2) payload crc32(4)
 
-A record counts once it is whole and flushed; a torn tail is what never left the meter, so reading
-stops there and the next write starts from a clean copy. Rewriting goes through a temporary file
-and a rename, so a cut leaves the old journal or the new one. The order that makes it safe:
+A record counts once it is whole and flushed. A cut in the middle of a write leaves the beginning of
+a record, which never left the meter: reading stops there, and the next write starts from a clean
+copy. Anything else that does not check is damage and is refused, for a journal that forgets its end
+would mask a slot twice; `check`, over kind and length, tells a damaged length from a torn record.
+Rewriting goes through a temporary file and a rename, so a cut leaves the old journal or the new
+one. The order that makes it safe:
 
 - the record of a report, with its recovery words C, is flushed before the report leaves;
 - the record of an answer, with its S, is flushed before the answer leaves;
@@ -29,7 +32,10 @@ REPORT = 2
 ANSWER = 3
 CLOSED = 4
 FLOORS = 5
+EXPIRED = 6
+BARRED = 7
 
+_HEAD = 5
 _REWRITE_BYTES = 8192
 
 
@@ -63,6 +69,7 @@ def replace(path, pieces):
             f.flush()
         os.rename(path + ".tmp", path)
     except OSError as error:
+        remove(path + ".tmp")
         raise _storage(error) from None
 
 
@@ -92,15 +99,27 @@ def read_checked(path):
 class Slot:
     """Where the journal keeps a slot's report and answer: offsets of their payloads, or None.
 
-    stored_rounds has a bit for every round that the aggregator has acknowledged since boot.
+    A barred slot is never answered. stored_rounds has a bit for every round that the aggregator has
+    acknowledged since boot.
     """
 
-    __slots__ = ("answer", "report", "stored_rounds")
+    __slots__ = ("answer", "barred", "report", "stored_rounds")
 
     def __init__(self):
         self.report = None
         self.answer = None
+        self.barred = False
         self.stored_rounds = 0
+
+
+def _record(kind, payload):
+    head = struct.pack(">BH", kind, len(payload))
+    head += struct.pack(">H", crc32(head) & 0xFFFF)
+    return head + payload + struct.pack(">I", crc32(head + payload))
+
+
+def _damaged():
+    return HushError("storage", "the journal is damaged: provision and enrol this meter anew")
 
 
 class Journal:
@@ -117,27 +136,28 @@ class Journal:
         self.slots = {}
         self.last_masked = 0
         self.closed_through = 0
+        self.expired_through = 0
         self._load()
 
     def _load(self):
-        if not exists(self._path):
+        left = size_of(self._path)
+        if not left:
             return
         with open(self._path, "rb") as f:
-            while True:
-                head = f.read(3)
-                if len(head) < 3:
+            while left >= _HEAD:
+                head = f.read(_HEAD)
+                kind, size, check = struct.unpack(">BHH", head)
+                if check != crc32(head[:3]) & 0xFFFF:
+                    raise _damaged()
+                if left < _HEAD + size + 4:
                     break
-                kind, size = struct.unpack(">BH", head)
                 rest = f.read(size + 4)
-                if len(rest) < size + 4:
-                    break
                 if struct.unpack(">I", rest[size:])[0] != crc32(head + rest[:size]):
-                    if f.read(1):
-                        raise HushError("storage", "the journal is damaged: enrol this meter anew")
-                    break
-                self._apply(kind, rest[:size], self._end + 3)
-                self._end += 7 + size
-        self._clean = size_of(self._path) == self._end
+                    raise _damaged()
+                self._apply(kind, rest[:size], self._end + _HEAD)
+                self._end += _HEAD + size + 4
+                left -= _HEAD + size + 4
+        self._clean = left == 0
 
     def _apply(self, kind, payload, at):
         if kind == EPOCH:
@@ -145,23 +165,28 @@ class Journal:
             self.roster_hash = payload[4:36]
         elif kind == FLOORS:
             self.floors = json.loads(payload)
+        elif kind in (REPORT, ANSWER, BARRED):
+            self._apply_slot(kind, int.from_bytes(payload[:8], "big"), at)
         elif kind == CLOSED:
             self.closed_through = max(self.closed_through, int.from_bytes(payload[:8], "big"))
-        elif kind in (REPORT, ANSWER):
-            number = int.from_bytes(payload[:8], "big")
-            slot = self.slots.setdefault(number, Slot())
-            if kind == REPORT:
-                slot.report = at
-                self.last_masked = max(self.last_masked, number)
-            else:
-                slot.answer = at
+        elif kind == EXPIRED:
+            self.expired_through = max(self.expired_through, int.from_bytes(payload[:8], "big"))
+
+    def _apply_slot(self, kind, number, at):
+        slot = self.slots.setdefault(number, Slot())
+        if kind == REPORT:
+            slot.report = at
+            self.last_masked = max(self.last_masked, number)
+        elif kind == ANSWER:
+            slot.answer = at
+        else:
+            slot.barred = True
 
     def append(self, kind, payload):
         """Flushes one record: afterwards it is there whatever happens. A refusal changes nothing."""
         if not self._clean:
             self._rewrite()
-        head = struct.pack(">BH", kind, len(payload))
-        record = head + payload + struct.pack(">I", crc32(head + payload))
+        record = _record(kind, payload)
         self._clean = False
         try:
             with open(self._path, "ab") as f:
@@ -169,17 +194,24 @@ class Journal:
                 f.flush()
         except OSError as error:
             raise _storage(error) from None
-        self._clean = True
-        self._apply(kind, payload, self._end + 3)
+        self._apply(kind, payload, self._end + _HEAD)
         self._end += len(record)
+        self._clean = True
         if self._end > self._rewrite_at:
+            self._shorten()
+
+    def _shorten(self):
+        try:
             self._rewrite()
+        except HushError:
+            # The record is in all the same; there may be room for a second copy later.
+            self._rewrite_at = self._end + _REWRITE_BYTES
 
     def payload(self, at):
         """The payload that starts at this offset."""
         with open(self._path, "rb") as f:
-            f.seek(at - 2)
-            size = int.from_bytes(f.read(2), "big")
+            f.seek(at - _HEAD + 1)
+            size = int.from_bytes(f.read(4)[:2], "big")
             return f.read(size)
 
     def expire(self, through):
@@ -196,23 +228,25 @@ class Journal:
             yield EPOCH, self.epoch.to_bytes(4, "big") + self.roster_hash
         if self.closed_through:
             yield CLOSED, self.closed_through.to_bytes(8, "big")
+        if self.expired_through:
+            yield EXPIRED, self.expired_through.to_bytes(8, "big")
         for number in sorted(self.slots):
             slot = self.slots[number]
             if slot.report is not None:
                 yield REPORT, self.payload(slot.report)
             if slot.answer is not None:
                 yield ANSWER, self.payload(slot.answer)
-
-    def _records(self):
-        for kind, payload in self._live():
-            head = struct.pack(">BH", kind, len(payload))
-            yield head + payload + struct.pack(">I", crc32(head + payload))
+            if slot.barred:
+                yield BARRED, number.to_bytes(8, "big")
 
     def _rewrite(self):
-        replace(self._path, self._records())
+        replace(self._path, (_record(kind, payload) for kind, payload in self._live()))
+        before = self.slots
         self.slots = {}
         self._end = 0
         self._load()
+        for number in self.slots:
+            self.slots[number].stored_rounds = before[number].stored_rounds
         self._rewrite_at = max(_REWRITE_BYTES, 2 * self._end)
 
 
@@ -245,12 +279,16 @@ class PairSecrets:
         self._path = path
         self._ids = array("I")
         self._next = 0
-        whole = size_of(path) // PAIR_BYTES * PAIR_BYTES
-        if size_of(path) != whole:
-            # A torn last entry: what was being added was not used yet.
-            replace(path, _pieces_of(path, whole))
-        for place in range(whole // PAIR_BYTES):
-            self._ids.append(int.from_bytes(self._read(place, 0, 4), "big"))
+        self._clean = _keep_whole(path, PAIR_BYTES)
+        if exists(path):
+            self._read_ids()
+
+    def _read_ids(self):
+        with open(self._path, "rb") as f:
+            entry = f.read(PAIR_BYTES)
+            while entry:
+                self._ids.append(int.from_bytes(entry[:4], "big"))
+                entry = f.read(PAIR_BYTES)
 
     def _read(self, place, at, size):
         with open(self._path, "rb") as f:
@@ -258,6 +296,9 @@ class PairSecrets:
             return f.read(size)
 
     def add(self, partner, public_key, secret):
+        if not self._clean:
+            self._clean = _keep_whole(self._path, PAIR_BYTES)
+        self._clean = False
         try:
             with open(self._path, "ab") as f:
                 f.write(partner.to_bytes(4, "big") + public_key + secret)
@@ -265,6 +306,7 @@ class PairSecrets:
         except OSError as error:
             raise _storage(error) from None
         self._ids.append(partner)
+        self._clean = True
 
     def _find(self, partner, public_key):
         """The place of a pair, or None."""
@@ -284,6 +326,14 @@ class PairSecrets:
         if place is None:
             raise HushError("not_enrolled", "no secret is stored for partner %d" % partner)
         return self._read(place, 36, 32)
+
+
+def _keep_whole(path, size):
+    """Cuts off the torn last entry of a file of entries: it was not used yet. True when done."""
+    whole = size_of(path) // size * size
+    if whole != size_of(path):
+        replace(path, _pieces_of(path, whole))
+    return True
 
 
 def _pieces_of(path, size):
@@ -315,13 +365,10 @@ class HomeLog:
         record = struct.pack(
             self.RECORD, slot, demand_ws, readings[0][0], export_wh, charge_wh, flags
         )
+        _keep_whole(self._path, self.BYTES)
         try:
-            whole = size_of(self._path) // self.BYTES * self.BYTES
-            if whole >= self._limit:
+            if size_of(self._path) >= self._limit:
                 os.rename(self._path, self._path + ".old")
-            elif whole != size_of(self._path):
-                data = read(self._path)
-                replace(self._path, [data[:whole]])
             with open(self._path, "ab") as f:
                 f.write(record)
         except OSError as error:

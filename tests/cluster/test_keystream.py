@@ -53,8 +53,9 @@ def test_every_word_is_the_meters_own_in_whatever_order_slots_come(
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 def test_a_street_larger_than_a_chunk_is_whole(lanes: int) -> None:
     keys = random_keys(2500)
-    words = Keystreams(keys, FIRST_DAY, lanes, 3).words(77, FIRST_DAY)
-    assert words.tolist() == by_the_device(keys, 77, FIRST_DAY, lanes)
+    streams = Keystreams(keys, FIRST_DAY, lanes, 3)
+    for day in (FIRST_DAY, FIRST_DAY + 1):
+        assert streams.words(77, day).tolist() == by_the_device(keys, 77, day, lanes)
 
 
 def test_an_array_of_keys_does_as_well_as_a_list() -> None:
@@ -131,8 +132,8 @@ def test_memory_stays_within_the_stated_bound() -> None:
     tracemalloc.start()
     try:
         streams = Keystreams(keys, FIRST_DAY, lanes, ahead)
-        for slot in (0, 1, 16, 2, 32):
-            streams.words(slot, FIRST_DAY)
+        for slot, day in ((0, 0), (1, 0), (16, 0), (2, 0), (32, 1), (31, 0)):
+            streams.words(slot, FIRST_DAY + day)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

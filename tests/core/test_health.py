@@ -92,20 +92,22 @@ def test_a_repeated_stretch_of_31_bytes_is_refused_wherever_it_lies(offset: int)
     assert refused(bytes(samples))
 
 
-def test_each_test_refuses_at_its_threshold_and_not_below() -> None:
+def test_a_run_is_refused_at_its_cutoff_and_not_below() -> None:
     samples = bytearray(Drbg(bytes(48)).bytes(256))
     samples[101:115] = bytes([samples[100] ^ 1]) * 14
     assert not refused(samples)
     samples[101:116] = bytes([samples[100] ^ 1]) * 15
     assert refused(samples)
 
-    first, rest = 7, [value for value in range(256) if value != 7]
-    for repeats, verdict in ((27, False), (28, True)):
-        window = [first] + rest[: 64 - repeats]
-        for place in range(1, repeats):
-            window.insert(2 * place, first)
-        assert window.count(first) == repeats
-        assert refused(bytes(window)) is verdict
+
+@pytest.mark.parametrize(("window", "cutoff"), [(64, 28), (512, 87)])
+def test_a_window_is_refused_at_its_cutoff_and_not_below(window: int, cutoff: int) -> None:
+    for repeats in (cutoff - 1, cutoff):
+        samples = bytearray(value or 1 for value in Random(window).randbytes(window))
+        for place in range(repeats):
+            samples[place * window // repeats] = 0
+        assert samples.count(0) == repeats
+        assert refused(bytes(samples)) is (repeats == cutoff)
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 4097])

@@ -67,7 +67,11 @@ def _flag(field, value):
 
 
 def _name(field, value):
-    if not isinstance(value, str) or not 0 < len(value.encode()) <= 32:
+    try:
+        good = isinstance(value, str) and 0 < len(value.encode()) <= 32
+    except UnicodeError:
+        good = False
+    if not good:
         _refuse(field, "must be a text of 1 to 32 bytes")
 
 
@@ -116,8 +120,7 @@ def _controller(controller, export):
 def check(config):
     """The configuration itself when it is right, else a refusal that names field and reason."""
     _keys("", config, _TOP)
-    if config["version"] != VERSION:
-        _refuse("version", "must be %d" % VERSION)
+    _integer("version", config["version"], VERSION, VERSION)
     _integer("meter_id", config["meter_id"], 1, 0xFFFFFFFF)
     _name("street", config["street"])
     _name("board", config["board"])
@@ -153,13 +156,28 @@ def own_modes(config):
     return mode_bits(names)
 
 
-def tightens(floors, before):
-    """Whether floors are nowhere looser than the ones before."""
-    num, den = floors["greatest_epsilon"]
+def promises(config):
+    """What no later configuration of this meter may loosen; it goes into the journal."""
+    kept = {name: config["floors"][name] for name in _FLOORS}
+    kept["permitted_modes"] = mode_bits(config["permitted_modes"])
+    kept["own_modes"] = own_modes(config)
+    return kept
+
+
+def check_tightens(after, before):
+    """Refuses promises that are anywhere looser than the ones before, naming the field."""
+    for name in ("least_members", "least_honest", "shortest_slot_s"):
+        if after[name] < before[name]:
+            _refuse("floors." + name, "can only be raised once it is set; it was %d" % before[name])
+    num, den = after["greatest_epsilon"]
     old_num, old_den = before["greatest_epsilon"]
-    return (
-        floors["least_members"] >= before["least_members"]
-        and floors["least_honest"] >= before["least_honest"]
-        and floors["shortest_slot_s"] >= before["shortest_slot_s"]
-        and num * old_den <= old_num * den
-    )
+    if num * old_den > old_num * den:
+        _refuse(
+            "floors.greatest_epsilon",
+            "can only be lowered once it is set; it was %d/%d" % (old_num, old_den),
+        )
+    if after["permitted_modes"] & ~before["permitted_modes"]:
+        _refuse("permitted_modes", "can only lose modes once they are set")
+    for name, flag in (("fixed-seed", "fixed_seed"), ("provisioned-pairs", "provisioned_pairs")):
+        if before["own_modes"] & ~after["own_modes"] & MODES[name]:
+            _refuse(flag, "cannot be taken back: the keys on this meter were made under it")

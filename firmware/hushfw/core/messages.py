@@ -151,6 +151,8 @@ TABLE = (
 BY_NAME = {row[1]: row for row in TABLE}
 BY_NUMBER = {row[0]: row for row in TABLE}
 
+MAX_TEXT = 255
+
 _INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 
 
@@ -162,12 +164,21 @@ def _pack(name, kind, value):
         return value.to_bytes(size, "big")
     if kind == "text":
         data = value.encode()
+        if len(data) > MAX_TEXT:
+            raise HushError("bad_message", "%s has more than %d bytes" % (name, MAX_TEXT))
         return bytes((len(data),)) + data
     if kind == "bytes":
         return struct.pack(">H", len(value)) + bytes(value)
     if len(value) != int(kind[1:]):
         raise HushError("bad_message", "%s must have %s bytes" % (name, kind[1:]))
     return bytes(value)
+
+
+def cut(text, size):
+    """The beginning of a text that has at most this many bytes of UTF-8."""
+    while len(text.encode()) > size:
+        text = text[:-1]
+    return text
 
 
 def encode(name, fields):

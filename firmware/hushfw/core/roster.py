@@ -18,6 +18,8 @@ MAGIC = b"HUSR"
 VERSION = 1
 MAX_MEMBERS = 1000
 MAX_LANES = 2
+MAX_SLOT = 1 << 48
+MAX_START_S = 1 << 40
 SUPPLIER_ID = 0
 
 _HEADER = ">4sBBHB32s32s32sIQQQ32sIIIHHH"
@@ -210,8 +212,11 @@ def check_numbers(roster):
         "2 M + T must be below N: else two different sets S could both be answered",
     )
     _refuse_unless(
-        0 < r.epoch and 0 < r.first_slot <= r.last_slot, "bad_roster", "no epoch or no slots"
+        0 < r.epoch and 0 < r.first_slot <= r.last_slot < MAX_SLOT,
+        "bad_roster",
+        "epoch and slots count from 1, and slots end below 2^48",
     )
+    _refuse_unless(r.start_s < MAX_START_S, "bad_roster", "start_s is in unix seconds")
     _refuse_unless(0 < r.slot_s <= 86400, "bad_roster", "a slot lasts 1 to 86400 seconds")
     _refuse_unless(r.report_window_s <= r.expiry_s, "bad_roster", "a slot expires too early")
     _refuse_unless(r.fraction_bits <= 24, "bad_roster", "fraction_bits is 0 to 24")
@@ -285,16 +290,17 @@ def check_floors(roster, floors, permitted_modes, own_modes):
         "below_floor",
         "a slot of %d s is shorter than the floor %d" % (r.slot_s, floors["shortest_slot_s"]),
     )
-    in_force = r.modes()
+    excess = r.modes() & ~permitted_modes
     _refuse_unless(
-        in_force & ~permitted_modes == 0,
+        excess == 0,
         "insecure_mode",
-        "this meter was not provisioned for %s" % ", ".join(mode_names(in_force)),
+        "this meter was not provisioned for %s" % ", ".join(mode_names(excess)),
     )
+    excess = (own_modes | r.modes()) & ~r.allowed_modes
     _refuse_unless(
-        (own_modes | in_force) & ~r.allowed_modes == 0,
+        excess == 0,
         "insecure_mode",
-        "a production roster does not take a meter with %s" % ", ".join(mode_names(own_modes)),
+        "this roster does not allow %s" % ", ".join(mode_names(excess)),
     )
     _check_epsilon(r, floors)
 

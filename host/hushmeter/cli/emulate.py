@@ -27,6 +27,7 @@ from hushmeter.emulate.street import (
     StreetRun,
     StreetSettings,
     check,
+    check_size,
     fresh_folder,
     unix_meters,
 )
@@ -37,21 +38,28 @@ from hushmeter.report.street import render
 from hushmeter.report.table import insecure_banner, summary_table
 
 _SYNTHETIC_SEED = 2011
+_MOST_SYNTHETIC_DAYS = 15_000
 _PAIRS_BY_HAND = 150
 _DEMO_LOAD = "uci-2007-02-01.csv"
 _DATA = "HUSHMETER_DATA"
+_EXPONENT_DIGITS = 3
 
 
 def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction | None:
     """The Fraction of a positive decimal or fraction; None for inf, no noise."""
     if text.strip().lower() in ("inf", "infinity"):
         return None
+    exponent = text.lower().partition("e")[2]
     try:
-        epsilon = Fraction(text)
+        # A number with an exponent is written out, so a long one would take for ever.
+        epsilon = Fraction(text if len(exponent) <= _EXPONENT_DIGITS else "0")
     except (ValueError, ZeroDivisionError):
         epsilon = Fraction(0)
     if epsilon <= 0 or max(epsilon.as_integer_ratio()) >= 1 << 32:
-        raise click.BadParameter(f"{text!r} is not a positive number such as 0.5, 1, 3/2 or inf")
+        raise HushmeterError(
+            f"--epsilon is {text!r}; it must be inf, or a positive number of at most nine digits "
+            "such as 0.5, 1 or 3/2"
+        )
     return epsilon
 
 
@@ -116,7 +124,8 @@ def emulate(  # noqa: PLR0913
       hushmeter emulate --meters 12 --slots 144 --epsilon 1 --dropouts 2 --out out/street
     """
     meters, slots = options["meters"], options["slots"]
-    if dropouts >= max(meters, 1):
+    check_size(meters, slots)
+    if dropouts >= meters:
         raise HushmeterError(f"--dropouts is {dropouts}; it must be below --meters, {meters}")
     settings = StreetSettings(
         meters=meters,
@@ -174,7 +183,13 @@ def _load(path: Path | None, meters: int, slots: int, slot_s: int) -> Load:
     if path is not None:
         return read_load(path)
     days = -(-slots * slot_s // 86400)
-    return synthetic_street(max(meters, 1), max(days, 1), _SYNTHETIC_SEED)
+    if meters * days > _MOST_SYNTHETIC_DAYS:
+        raise HushmeterError(
+            f"{meters} meters for {days} days are too much for the synthetic load; "
+            f"it makes at most {_MOST_SYNTHETIC_DAYS} days of one home",
+            hint="give a --load, or ask for fewer --meters or --slots",
+        )
+    return synthetic_street(meters, days, _SYNTHETIC_SEED)
 
 
 def _tolerated(asked: int | None, dropouts: int, meters: int) -> int:

@@ -10,6 +10,9 @@ With M = 0 there is one round: a slot is done when every meter reported and void
 with more than M silent meters is void at once. There is never a second S: what was announced is in
 the store, and asking again gives the same.
 
+A slot's last answer and its total are one commit, and what is in memory follows the store and is
+never ahead of it: a full disk or a kill at any point leaves both as they were or both changed.
+
 The aggregator has no transport and no clock of its own: it takes messages and gives messages.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,8 @@ MOST_MISSED_ANSWERS = 3
 """A meter that reported and did not answer this often is left out from round one on."""
 
 _WORD_BYTES = 8
+_SLOTS = 1 << 63
+"""The store's integers are signed."""
 
 
 @dataclass
@@ -80,7 +85,8 @@ class Aggregator:
     Raises
     ------
     HushmeterError
-        There is no roster, or it does not follow the newest one in the store.
+        There is no roster, it does not follow the newest one in the store, or it names another
+        supplier.
     """
 
     def __init__(
@@ -90,28 +96,40 @@ class Aggregator:
         self._supplier = supplier
         self.messages_refused = 0
         self.slots: dict[int, Slot] = {}
+        self._epoch_of: dict[int, int] = {}
+        self._newest = 0
         last = store.last_epoch()
-        if roster is not None and (last is None or last[1] != roster.data):
-            self._begin_epoch(roster, last)
-        elif last is not None:
-            roster = rosters.parse(last[1])
         if roster is None:
-            raise HushmeterError("the store holds no roster yet", hint="enrol the street first")
+            if last is None:
+                raise HushmeterError("the store holds no roster yet", hint="enrol the street first")
+            roster = rosters.parse(last[1])
         self._adopt(roster)
+        if last is None or last[1] != roster.data:
+            self._begin_epoch(last)
         self._load()
 
-    def _begin_epoch(self, roster: rosters.SignedRoster, last: tuple[int, bytes] | None) -> None:
-        if last is not None and roster.device.epoch <= last[0]:
+    def _begin_epoch(self, last: tuple[int, bytes] | None) -> None:
+        epoch = self._rules.epoch
+        if last is not None and epoch <= last[0]:
             raise HushmeterError(
-                f"epoch {roster.device.epoch} is not above the newest one, {last[0]}",
+                f"epoch {epoch} is not above the newest one, {last[0]}",
                 hint="have the authority sign a roster with a higher epoch",
             )
         with self._store.transaction():
-            self._store.put_epoch(roster.device.epoch, roster.data)
+            self._store.put_epoch(epoch, self.roster.data)
 
     def _adopt(self, roster: rosters.SignedRoster) -> None:
         self.roster = roster
         self._rules = roster.device
+        if self._rules.supplier_key != self._supplier.public_key:
+            raise HushmeterError(
+                "the roster names another supplier's key",
+                hint="use the supplier's key that the street was enrolled with",
+            )
+        if self._rules.last_slot >= _SLOTS:
+            raise HushmeterError(
+                f"the roster's last slot is {self._rules.last_slot}; it must be below 2^63"
+            )
         keys: Sequence[MeterKeys] = self._supplier.meter_keys(roster)
         self._tags = {
             member.meter_id: key for member, key in zip(roster.members, keys, strict=True)
@@ -129,18 +147,18 @@ class Aggregator:
 
     def _load(self) -> None:
         for row in self._store.slots():
+            self._epoch_of[row.slot] = row.epoch
+            if row.epoch != self._rules.epoch:
+                continue
             slot = Slot(row.slot, row.state, row.silent, row.late, row.reason, row.totals)
-            if row.epoch == self._rules.epoch:
-                slot.reports = self._stored_words(row.slot, messages.REPORT_ROUND)
-                slot.answers = self._stored_words(row.slot, messages.ANSWER_ROUND)
+            slot.reports = self._stored_words(row.slot, messages.REPORT_ROUND)
+            slot.answers = self._stored_words(row.slot, messages.ANSWER_ROUND)
             self.slots[row.slot] = slot
+            self._newest = row.slot
 
     def _stored_words(self, slot: int, turn: int) -> dict[int, bytes]:
         bodies = self._store.messages(slot, turn)
-        return {
-            meter_id: bytes(messages.decode(body[0], body[1:])[1]["words"])
-            for meter_id, body in bodies.items()
-        }
+        return {meter_id: _words(body) for meter_id, body in bodies.items()}
 
     @property
     def left_out(self) -> frozenset[int]:
@@ -148,7 +166,14 @@ class Aggregator:
         return frozenset(self._left_out)
 
     def open(self, number: int) -> Slot:
-        """Begin to take reports of this slot; the slot itself if it is already known."""
+        """Begin to take reports of this slot; the slot itself if it is already known.
+
+        Raises
+        ------
+        HushmeterError
+            The roster does not cover the slot, or it was used in an earlier epoch: a meter masks
+            a slot once, whatever the roster.
+        """
         if number in self.slots:
             return self.slots[number]
         if not self._rules.first_slot <= number <= self._rules.last_slot:
@@ -156,23 +181,45 @@ class Aggregator:
                 f"slot {number} is outside the roster's {self._rules.first_slot} "
                 f"to {self._rules.last_slot}"
             )
+        if number in self._epoch_of:
+            raise HushmeterError(f"slot {number} was used in epoch {self._epoch_of[number]}")
         slot = Slot(number)
-        with self._store.transaction():
-            self._keep(slot)
+        self._change([(slot, {})])
         self.slots[number] = slot
+        self._epoch_of[number] = self._rules.epoch
+        self._newest = max(self._newest, number)
         return slot
 
-    def _keep(self, slot: Slot) -> None:
-        self._store.put_slot(
-            SlotRow(
-                slot.number,
-                self._rules.epoch,
-                slot.state,
-                slot.silent,
-                slot.late,
-                slot.reason,
-                slot.totals,
-            )
+    def _known(self, number: int) -> Slot:
+        if number not in self.slots:
+            raise HushmeterError(f"slot {number} is not open")
+        return self.slots[number]
+
+    def _change(
+        self,
+        changes: Sequence[tuple[Slot, dict[str, Any]]],
+        bodies: Sequence[tuple[int, int, int, bytes]] = (),
+        missed: Sequence[int] = (),
+    ) -> None:
+        """Keep slots' new fields, and what goes with them, in one commit; then change the slots."""
+        with self._store.transaction():
+            self._store.put_messages(bodies)
+            for slot, fields in changes:
+                self._store.put_slot(self._row(replace(slot, **fields)))
+                self._store.put_missed_answers(slot.number, missed)
+        for slot, fields in changes:
+            for name, value in fields.items():
+                setattr(slot, name, value)
+
+    def _row(self, slot: Slot) -> SlotRow:
+        return SlotRow(
+            slot.number,
+            self._rules.epoch,
+            slot.state,
+            slot.silent,
+            slot.late,
+            slot.reason,
+            slot.totals,
         )
 
     def accept(self, bodies: Sequence[bytes]) -> list[Verdict]:
@@ -196,18 +243,25 @@ class Aggregator:
                 taken[row[:3]] = row[3]
             verdicts.append(Verdict(True))
         if fresh:
-            with self._store.transaction():
-                self._store.put_messages(fresh)
-            self._count(fresh)
+            self._take(fresh)
         return verdicts
 
-    def _count(self, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
-        for number, turn, meter_id, body in rows:
-            words = bytes(messages.decode(body[0], body[1:])[1]["words"])
+    def _take(self, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
+        """Keep new messages, and the total of every slot whose last answer is among them."""
+        words = {row[:3]: _words(row[3]) for row in rows}
+        answers: dict[int, dict[int, bytes]] = {}
+        for (number, turn, meter_id), word in words.items():
+            if turn == messages.ANSWER_ROUND:
+                answers.setdefault(number, {})[meter_id] = word
+        changes = []
+        for number, came in answers.items():
             slot = self.slots[number]
-            (slot.reports if turn == messages.REPORT_ROUND else slot.answers)[meter_id] = words
-        for number in {row[0] for row in rows if row[1] == messages.ANSWER_ROUND}:
-            self._finish(self.slots[number])
+            if len(slot.answers) + len(came) == len(slot.reports):
+                changes.append((slot, self._outcome(slot, slot.answers | came)))
+        self._change(changes, rows)
+        for (number, turn, meter_id), word in words.items():
+            slot = self.slots[number]
+            (slot.reports if turn == messages.REPORT_ROUND else slot.answers)[meter_id] = word
 
     def _check(
         self, body: bytes, taken: dict[tuple[int, int, int], bytes]
@@ -222,7 +276,7 @@ class Aggregator:
         slot = self._check_place(fields)
         self._check_tag(name, fields, slot)
         place = (slot.number, turn, fields["meter_id"])
-        before = taken.get(place) or self._store.messages(slot.number, turn).get(place[2])
+        before = taken.get(place) or self._store.message(*place)
         if before is not None:
             if before != body:
                 raise HushError("duplicate", "another message of this meter and round was kept")
@@ -273,6 +327,8 @@ class Aggregator:
             return
         if slot.state not in (ANSWERING, VOID):
             raise HushError("late", f"slot {slot.number} takes no answers")
+        if self._rules.day(slot.number) < self._rules.day(self._newest) - 1:
+            raise HushError("late", f"the keys of slot {slot.number} are erased")
         if meter_id not in slot.reports:
             raise HushError("wrong_slot", f"meter {meter_id} did not report in this slot")
 
@@ -282,7 +338,7 @@ class Aggregator:
         The first call fixes S; later calls give the same. Nothing is announced where the slot is
         void or has one round only.
         """
-        slot = self.slots[number]
+        slot = self._known(number)
         if slot.state == OPEN:
             self._end_round_one(slot)
         if slot.silent is None or slot.state not in (ANSWERING, VOID):
@@ -295,16 +351,17 @@ class Aggregator:
             for index, member in enumerate(self.roster.members)
             if member.meter_id not in slot.reports
         ]
+        fields: dict[str, Any]
         if len(silent) > self._rules.missing:
-            slot.state = VOID
-            slot.reason = f"{len(silent)} meters are silent, at most {self._rules.missing} may be"
+            most = self._rules.missing
+            reason = f"{len(silent)} meters are silent, at most {most} may be"
+            fields = {"state": VOID, "reason": reason}
         elif self._rules.missing:
-            slot.state = ANSWERING
-            slot.silent = masking.silent_map(self._rules.members, silent)
+            silent_map = bytes(masking.silent_map(self._rules.members, silent))
+            fields = {"state": ANSWERING, "silent": silent_map}
         else:
-            self._compute(slot, DONE)
-        with self._store.transaction():
-            self._keep(slot)
+            fields = self._outcome(slot, {})
+        self._change([(slot, fields)])
 
     def _announcement(self, slot: Slot, meter_id: int) -> dict[str, Any]:
         tag = masking.tag(
@@ -336,59 +393,52 @@ class Aggregator:
 
     def close(self, number: int) -> Slot:
         """The time for answers is over: a slot that misses one is void until it comes."""
-        slot = self.slots[number]
+        slot = self._known(number)
         if slot.state == ANSWERING:
             missing = slot.unanswered()
-            slot.state = VOID
-            slot.reason = "no answer from " + ", ".join(map(str, missing))
-            with self._store.transaction():
-                self._keep(slot)
-                self._store.put_missed_answers(number, missing)
+            reason = "no answer from " + ", ".join(map(str, missing))
+            self._change([(slot, {"state": VOID, "reason": reason})], missed=missing)
             counts = self._store.missed_answers()
             self._left_out |= {m for m in missing if counts[m] >= MOST_MISSED_ANSWERS}
         return slot
 
-    def _finish(self, slot: Slot) -> None:
-        if slot.silent is None or slot.unanswered() or slot.state not in (ANSWERING, VOID):
-            return
-        late = slot.state == VOID
-        slot.late = late
-        self._compute(slot, COMPLETED if late else DONE)
-        with self._store.transaction():
-            self._keep(slot)
-
-    def _compute(self, slot: Slot, state: str) -> None:
+    def _outcome(self, slot: Slot, answers: dict[int, bytes]) -> dict[str, Any]:
+        """The fields of a slot whose words are all there: its totals, or why there are none."""
         rules = self._rules
-        shape = (rules.members, rules.lanes)
-        reports = np.zeros(shape, np.uint64)
-        answers = np.zeros(shape, np.uint64)
-        present = np.zeros(rules.members, bool)
-        for meter_id, words in slot.reports.items():
-            index = self.roster.index_of[meter_id]
-            present[index] = True
-            reports[index] = np.frombuffer(words, ">u8")
-            if meter_id in slot.answers:
-                answers[index] = np.frombuffer(slot.answers[meter_id], ">u8")
-        streams = self._streams.words(slot.number, rules.day(slot.number))
-        totals = [masking.signed(w) for w in fold(reports, answers, streams, present)]
-        slot.state = state
+        late = slot.state == VOID
+        totals = self._totals(slot, answers)
         for total, lane in zip(totals, rules.lane_list, strict=True):
             tail = lane.tail_wh() << rules.fraction_bits
             most = (rules.members * lane.cap_wh << rules.fraction_bits) + tail
             if not -tail <= total <= most:
-                slot.state = VOID
-                slot.reason = "the total is outside the window that honest meters can reach"
-                return
-        slot.totals = totals
-        slot.reason = ""
+                reason = "the total is outside the window that honest meters can reach"
+                return {"state": VOID, "late": late, "reason": reason}
+        state = COMPLETED if late else DONE
+        return {"state": state, "late": late, "reason": "", "totals": totals}
+
+    def _totals(self, slot: Slot, answers: dict[int, bytes]) -> list[int]:
+        rules = self._rules
+        shape = (rules.members, rules.lanes)
+        reported = np.zeros(shape, np.uint64)
+        answered = np.zeros(shape, np.uint64)
+        present = np.zeros(rules.members, bool)
+        for meter_id, words in slot.reports.items():
+            index = self.roster.index_of[meter_id]
+            present[index] = True
+            reported[index] = np.frombuffer(words, ">u8")
+            if meter_id in answers:
+                answered[index] = np.frombuffer(answers[meter_id], ">u8")
+        streams = self._streams.words(slot.number, rules.day(slot.number))
+        return [masking.signed(word) for word in fold(reported, answered, streams, present)]
 
     def total_wh(self, slot: Slot, lane: int = 0) -> float | int | None:
         """The noisy total of a lane in Wh, None while it is not known."""
         if slot.totals is None:
             return None
-        if not self._rules.fraction_bits:
+        fraction_bits = int(self._rules.fraction_bits)
+        if not fraction_bits:
             return slot.totals[lane]
-        return slot.totals[lane] / (1 << self._rules.fraction_bits)
+        return slot.totals[lane] / (1 << fraction_bits)
 
     def transcript_sha256(self) -> str:
         """SHA-256 over every accepted message in order of slot, round and meter."""
@@ -396,3 +446,8 @@ class Aggregator:
         for body in self._store.all_bodies():
             digest.update(len(body).to_bytes(2, "big") + body)
         return digest.hexdigest()
+
+
+def _words(body: bytes) -> bytes:
+    """The masked words in a report or answer."""
+    return bytes(messages.decode(body[0], body[1:])[1]["words"])

@@ -60,7 +60,7 @@ def deliver(
     Raises
     ------
     HushmeterError
-        A meter refused the roster or fell silent.
+        A meter refused the roster, fell silent, or does not come on with its keys.
     """
     begin: Request = ("roster_begin", {"size": len(roster.data), "digest": roster.hash})
     chunks: list[Request] = [
@@ -74,9 +74,14 @@ def deliver(
     while waiting:
         replies = _checked(links, {meter_id: [("roster_commit", {})] for meter_id in waiting})
         for meter_id, messages in replies.items():
-            done[meter_id] = messages[-1].fields["done"]
-            if done[meter_id] == messages[-1].fields["total"]:
+            there, wanted = messages[-1].fields["done"], messages[-1].fields["total"]
+            if there == wanted:
                 waiting.discard(meter_id)
+            elif there <= done.get(meter_id, 0):
+                raise HushmeterError(
+                    f"meter {meter_id} stays at {there} of {wanted} pair keys; start it again"
+                )
+            done[meter_id] = there
         if progress is not None:
             progress(sum(done.values()), total * len(links))
 

@@ -134,8 +134,12 @@ class Keystreams:
     def _ratchet(self) -> None:
         today = self._day + 1
         old = self._keys[self._day]
-        new = b"".join([masking.next_day_key(key, today) for key in _rows(old)])
-        self._keys[today] = _key_array(np.frombuffer(new, np.uint8).reshape(old.shape))
+        new = np.empty_like(old)
+        for start in range(0, len(old), _CHUNK):
+            keys = _rows(old[start : start + _CHUNK])
+            made = b"".join([masking.next_day_key(key, today) for key in keys])
+            new[start : start + _CHUNK] = np.frombuffer(made, np.uint8).reshape(-1, old.shape[1])
+        self._keys[today] = new
         self._day = today
         erased = self._keys.pop(today - 2, None)
         if erased is not None:

@@ -6,6 +6,7 @@ would refuse is refused here first, with the same message.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -21,6 +22,10 @@ from hushmeter.errors import HushmeterError
 
 GAMMA_FRACTION_BITS = 16
 """Binary places of a Wh in the faithful mode's fixed-point gamma shares."""
+
+_KEY_BYTES = 32
+_DAYS = 1 << 32
+"""A day's number enters the keys in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,13 @@ class Authority:
         Raises
         ------
         HushmeterError
-            The plan breaks a rule, or two members share an id or a key.
+            The plan breaks a rule, a number does not fit its field, or two members share an id or
+            a key.
         """
+        _check_keys(plan, members, supplier_key)
         ordered = sorted(members, key=lambda member: member.meter_id)
         roster = _device_roster(plan, ordered, self.public_key, supplier_key)
-        body = roster.header() + b"".join(
+        body = _header(roster) + b"".join(
             member.meter_id.to_bytes(4, "big") + member.public_key for member in ordered
         )
         roster.hash = device.hash_of(roster, reader(body))
@@ -142,15 +149,42 @@ def reader(data: bytes) -> Callable[[int, int], bytes]:
     return read_at
 
 
+def _check_keys(plan: StreetPlan, members: Sequence[Member], supplier_key: bytes) -> None:
+    """The sizes that packing would not notice."""
+    for member in members:
+        if not 0 < member.meter_id < 1 << 32:
+            raise HushmeterError(f"a meter has the id {member.meter_id}; ids are 1 to 2^32 - 1")
+        if len(member.public_key) != _KEY_BYTES:
+            raise HushmeterError(f"the key of meter {member.meter_id} must have 32 bytes")
+    if len(supplier_key) != _KEY_BYTES or len(plan.previous) != _KEY_BYTES:
+        raise HushmeterError("the supplier's key and the hash before must have 32 bytes each")
+    unknown = sorted(set(plan.allowed_modes) - set(device.MODES))
+    if unknown:
+        raise HushmeterError(f"{', '.join(unknown)}: a mode is one of {', '.join(device.MODES)}")
+
+
+def _header(roster: Any) -> bytes:
+    try:
+        return bytes(roster.header())
+    except HushError as error:
+        raise _invalid(error) from error
+    except struct.error as error:
+        raise HushmeterError(f"a number of the roster does not fit its field: {error}") from error
+
+
+def _invalid(error: HushError) -> HushmeterError:
+    return HushmeterError(f"the roster is not valid ({error.code}): {error.message}")
+
+
 def _device_roster(
     plan: StreetPlan, members: Sequence[Member], authority_key: bytes, supplier_key: bytes
 ) -> Any:
     lanes = []
     for lane in plan.lanes:
         epsilon = (0, 0) if lane.epsilon is None else lane.epsilon.as_integer_ratio()
-        if max(epsilon) >= 1 << 32 or not 0 < lane.cap_wh < 1 << 32:
+        if not 0 <= min(epsilon) <= max(epsilon) < 1 << 32 or not 0 < lane.cap_wh < 1 << 32:
             raise HushmeterError(
-                f"a lane with cap {lane.cap_wh} Wh and epsilon {lane.epsilon} does not fit",
+                f"a lane of {lane.cap_wh} Wh with epsilon {lane.epsilon} does not fit a roster",
                 hint="use a positive cap below 2^32 Wh and an epsilon with a short fraction",
             )
         lanes.append(device.Lane(lane.cap_wh, *epsilon))
@@ -173,10 +207,7 @@ def _device_roster(
         "missing": plan.missing,
         "colluders": plan.colluders,
     }
-    try:
-        return device.Roster(fields, lanes)
-    except HushError as error:
-        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+    return device.Roster(fields, lanes)
 
 
 def check(signed: SignedRoster) -> None:
@@ -189,6 +220,8 @@ def check(signed: SignedRoster) -> None:
     """
     try:
         device.check_numbers(signed.device)
+        if signed.device.day(signed.device.last_slot) >= _DAYS:
+            raise HushError("bad_roster", "the last slot is beyond every calendar")
         read_at = reader(signed.data)
         first = signed.members[0]
         device.check_members(signed.device, read_at, first.meter_id, first.public_key)
@@ -197,7 +230,7 @@ def check(signed: SignedRoster) -> None:
         if not ed25519.verify(signed.device.authority_key, message, signature):
             raise HushError("bad_signature", "the roster is not signed by its authority")
     except HushError as error:
-        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+        raise _invalid(error) from error
 
 
 def parse(data: bytes) -> SignedRoster:
@@ -211,7 +244,7 @@ def parse(data: bytes) -> SignedRoster:
     try:
         roster = device.parse_header(data)
     except HushError as error:
-        raise HushmeterError(f"the roster is not valid ({error.code}): {error.message}") from error
+        raise _invalid(error) from error
     if len(data) != roster.size():
         raise HushmeterError(f"the roster has {len(data)} bytes, its header says {roster.size()}")
     roster.hash = device.hash_of(roster, reader(data))

@@ -2,7 +2,8 @@
 
 A message is committed before it is acknowledged, and S before it is announced, so whoever kills
 the aggregator at any point and starts it again finds all that a meter was told. Write-ahead log,
-full synchronisation: a commit survives a crash of the machine as well.
+full synchronisation: a commit survives a crash of the machine as well. The file is locked as long
+as it is open: two aggregators on one store could announce two different S.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hushmeter.errors import HushmeterError
 
@@ -56,59 +57,78 @@ class Store:
     Raises
     ------
     HushmeterError
-        The file is no store, or of a newer version.
+        The file is no store, of a newer version, or in use. Every method raises it where the
+        database fails, for instance because the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with self._guarded():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=2)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+            with self._guarded():
+                self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+                fresh = self._is_fresh()
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                if fresh:
+                    version = f"PRAGMA user_version={_SCHEMA_VERSION};"
+                    self._db.executescript(f"BEGIN;{_SCHEMA}{version}COMMIT;")
+        except HushmeterError:
+            self._db.close()
+            raise
 
-    def _migrate(self) -> None:
+    def _is_fresh(self) -> bool:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            script = f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT;"
-            self._db.executescript(script)
-        elif version != _SCHEMA_VERSION:
+        (tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        if tables and version != _SCHEMA_VERSION:
             raise HushmeterError(
-                f"{self._path} has store version {version}, this program reads {_SCHEMA_VERSION}",
+                f"{self._path} has store version {version}, this program reads {_SCHEMA_VERSION}"
+                if version
+                else f"{self._path} is a database of another program",
                 hint="use the release that wrote it, or another --out folder",
             )
+        return not tables
 
-    def _failed(self, error: sqlite3.Error) -> HushmeterError:
-        return HushmeterError(
-            f"the store {self._path} failed: {error}",
-            hint="check the free space and the permissions of its folder",
-        )
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Every fault of the database as a HushmeterError."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            locked = "locked" in str(error)
+            raise HushmeterError(
+                f"the store {self._path} failed: {error}",
+                hint="another program uses it; stop that one first"
+                if locked
+                else "check the free space and the permissions of its folder",
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes inside are kept together or not at all."""
-        try:
+        with self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # After some faults, a full disk among them, SQLite has rolled back by itself.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise self._failed(error) from error
+
+    def _read(self, query: str, *values: int) -> list[Any]:
+        with self._guarded():
+            return self._db.execute(query, values).fetchall()
 
     def put_epoch(self, epoch: int, roster: bytes) -> None:
         self._db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, roster))
 
     def last_epoch(self) -> tuple[int, bytes] | None:
-        row = self._db.execute("SELECT epoch, roster FROM epochs ORDER BY epoch DESC LIMIT 1")
-        found: tuple[int, bytes] | None = row.fetchone()
-        return found
+        """The newest epoch and its roster's bytes."""
+        rows = self._read("SELECT epoch, roster FROM epochs ORDER BY epoch DESC LIMIT 1")
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
 
     def put_slot(self, row: SlotRow) -> None:
         totals = None if row.totals is None else ",".join(map(str, row.totals))
@@ -118,11 +138,13 @@ class Store:
         )
 
     def slots(self) -> list[SlotRow]:
-        rows = self._db.execute(
+        """Every slot of every epoch, in order."""
+        rows = self._read(
             "SELECT slot, epoch, state, silent, late, reason, totals FROM slots ORDER BY slot"
         )
         return [
-            SlotRow(*row[:4], bool(row[4]), row[5], _integers(row[6])) for row in rows.fetchall()
+            SlotRow(slot, epoch, state, silent, bool(late), reason, _integers(totals))
+            for slot, epoch, state, silent, late, reason, totals in rows
         ]
 
     def put_messages(self, rows: Iterable[tuple[int, int, int, bytes]]) -> None:
@@ -131,16 +153,21 @@ class Store:
 
     def messages(self, slot: int, turn: int) -> dict[int, bytes]:
         """Bodies of one slot and round by meter id."""
-        rows = self._db.execute(
-            "SELECT meter_id, body FROM messages WHERE slot = ? AND round = ? ORDER BY meter_id",
-            (slot, turn),
-        )
-        return dict(rows.fetchall())
+        query = "SELECT meter_id, body FROM messages WHERE slot = ? AND round = ? ORDER BY meter_id"
+        return dict(self._read(query, slot, turn))
+
+    def message(self, slot: int, turn: int, meter_id: int) -> bytes | None:
+        """The body of one meter's message, if it was kept."""
+        query = "SELECT body FROM messages WHERE slot = ? AND round = ? AND meter_id = ?"
+        rows = self._read(query, slot, turn, meter_id)
+        return bytes(rows[0][0]) if rows else None
 
     def all_bodies(self) -> Iterator[bytes]:
         """Every accepted message in order of slot, round and meter."""
-        for (body,) in self._db.execute("SELECT body FROM messages ORDER BY slot, round, meter_id"):
-            yield body
+        query = "SELECT body FROM messages ORDER BY slot, round, meter_id"
+        with self._guarded():
+            for (body,) in self._db.execute(query):
+                yield body
 
     def put_missed_answers(self, slot: int, meters: Iterable[int]) -> None:
         self._db.executemany(
@@ -150,8 +177,7 @@ class Store:
 
     def missed_answers(self) -> dict[int, int]:
         """In how many slots each meter reported and did not answer in time."""
-        rows = self._db.execute("SELECT meter_id, COUNT(*) FROM missed_answers GROUP BY meter_id")
-        return dict(rows.fetchall())
+        return dict(self._read("SELECT meter_id, COUNT(*) FROM missed_answers GROUP BY meter_id"))
 
     def close(self) -> None:
         self._db.close()

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hushfw.core import kdf, masking
 from hushfw.core.roster import SUPPLIER_ID
 from hushmeter.cluster.roster import SignedRoster
+from hushmeter.errors import HushmeterError
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,11 +43,22 @@ class Supplier:
         return f"Supplier(public_key={self.public_key.hex()})"
 
     def meter_keys(self, roster: SignedRoster) -> list[MeterKeys]:
-        """The keys with every member, in the roster's order."""
+        """The keys with every member, in the roster's order.
+
+        Raises
+        ------
+        HushmeterError
+            A member's public key has no secret in common with anybody (an all-zero result).
+        """
         return [self._keys(roster, m.meter_id, m.public_key) for m in roster.members]
 
     def _keys(self, roster: SignedRoster, meter_id: int, public_key: bytes) -> MeterKeys:
-        secret = self._key.exchange(X25519PublicKey.from_public_bytes(public_key))
+        try:
+            secret = self._key.exchange(X25519PublicKey.from_public_bytes(public_key))
+        except ValueError:
+            raise HushmeterError(
+                f"the public key of meter {meter_id} is weak", hint="provision the meter anew"
+            ) from None
         prk = kdf.hkdf_extract(roster.hash, secret)
         both = (SUPPLIER_ID, meter_id, self.public_key, public_key)
         return MeterKeys(

@@ -119,4 +119,5 @@ def with_checksum(data: bytes) -> bytes:
 
 def derived_seed(seed: str, purpose: str) -> bytes:
     """32 bytes that depend on a fixed seed and a purpose alone."""
-    return hashlib.sha256(f"hushmeter fixed seed|{seed}|{purpose}".encode()).digest()
+    text = f"hushmeter fixed seed|{seed}|{purpose}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

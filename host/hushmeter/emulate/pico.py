@@ -232,6 +232,8 @@ class EmulatedPico:
         self._machine = machine
         machine.leave_reset()
         self._run_until(lambda: self._connected, START_TIMEOUT_S, "connect its console")
+        # The guest may restart later; that must not end the step it happens in.
+        console.on_device_connected = None
 
     def _guest_reset(self) -> None:
         self.guest_resets += 1

@@ -34,7 +34,7 @@ from hushmeter.devices import provision
 from hushmeter.emulate import pairs
 from hushmeter.emulate.unix import UnixMeter, allow_meters
 from hushmeter.errors import HushmeterError
-from hushmeter.link import Link, Message, Transport
+from hushmeter.link import Link, Message, Refused, Transport
 from hushmeter.link.group import Request, run_scripts
 from hushmeter.loads import Load, meter_rows
 from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
@@ -52,6 +52,7 @@ STREET = "emulated-street"
 FIRST_SLOT = 1
 _MARKER = ".hushmeter-street"
 _ROWS_A_FRAME = 240
+_MOST_SLOTS = 1_000_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -209,8 +210,22 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     yield path
 
 
+def check_size(meters: int, slots: int) -> None:
+    """What is wrong before any load is read or made.
+
+    Raises
+    ------
+    HushmeterError
+        Names the option and what would be right.
+    """
+    if not 3 <= meters <= device_roster.MAX_MEMBERS:
+        raise HushmeterError(f"--meters is {meters}; it must be 3 to {device_roster.MAX_MEMBERS}")
+    if not 1 <= slots <= _MOST_SLOTS:
+        raise HushmeterError(f"--slots is {slots}; it must be 1 to {_MOST_SLOTS}")
+
+
 def check(settings: StreetSettings) -> None:
-    """The settings that are wrong whatever the load is.
+    """Everything that can be known to be wrong before a meter is started.
 
     Raises
     ------
@@ -218,10 +233,7 @@ def check(settings: StreetSettings) -> None:
         Names the option and what would be right.
     """
     s = settings
-    if s.meters < 3 or s.meters > device_roster.MAX_MEMBERS:
-        raise HushmeterError(f"--meters is {s.meters}; it must be 3 to {device_roster.MAX_MEMBERS}")
-    if s.slots < 1:
-        raise HushmeterError(f"--slots is {s.slots}; it must be at least 1")
+    check_size(s.meters, s.slots)
     if s.meters - s.missing - s.colluders < 1:
         raise HushmeterError(
             f"{s.meters} meters with M = {s.missing} and T = {s.colluders} leave nobody honest",
@@ -239,6 +251,13 @@ def check(settings: StreetSettings) -> None:
             f"rows of {s.load.row_s} s and slots of {s.slot_s} s do not fit: one must be a whole "
             "number of the other",
             hint="choose --slot-minutes to fit the load",
+        )
+    s.load.home(s.meters - 1, s.meters)
+    rows = -(-s.slots * s.slot_s // s.load.row_s)
+    if s.load.homes > 1 and rows > s.load.rows:
+        raise HushmeterError(
+            f"{s.slots} slots of {s.slot_s} s need {rows} rows; {s.load.source} has {s.load.rows}",
+            hint=f"ask for at most {s.load.rows * s.load.row_s // s.slot_s} --slots",
         )
 
 
@@ -403,7 +422,10 @@ class Street:
         enrolment.witness(links)
         now_s = self._settings.load.start + t * self._settings.slot_s
         self._run({m: [("advance", {"now_s": now_s})] for m in links})
+        rules = self._aggregator.roster.device
         for slot in [s for s in self._aggregator.slots.values() if s.state == VOID]:
+            if now_s > rules.slot_start_s(slot.number + 1) + rules.expiry_s:
+                continue
             self._answer(slot.number)
             if slot.state == COMPLETED:
                 self._events.append((slot.number - FIRST_SLOT, None, SLOT_COMPLETED))
@@ -420,7 +442,10 @@ class Street:
         return {meter_id: self._rows(meter_id, t) for meter_id in self._links()}
 
     def _rows(self, meter_id: int, t: int) -> list[Request]:
-        """Feed the rows of slot t that the meter has not had, then let its clock pass them."""
+        """Feed the rows of slot t that the meter has not had, and let its clock pass them.
+
+        The clock follows each piece, so that the meter's queue never holds more than one.
+        """
         s, load = self._settings, self._settings.load
         begin_s, end_s = t * s.slot_s, (t + 1) * s.slot_s
         first = self._rows_fed.get(meter_id, 0)
@@ -439,15 +464,23 @@ class Street:
                 "rows": rows.tobytes(),
             }
             out.append(("feed", fields))
-        out.append(("advance", {"now_s": load.start + end_s}))
+            now_s = load.start + min(end_s, (row + count) * load.row_s)
+            out.append(("advance", {"now_s": now_s}))
+        if first == last:
+            out.append(("advance", {"now_s": load.start + end_s}))
         return out
 
     def _run(self, scripts: Mapping[int, Sequence[Request]]) -> list[Message]:
-        """Run scripts; replies and unasked messages together. A refusal is counted, not fatal."""
+        """Run scripts; replies and unasked messages together.
+
+        Round two may be refused: the slot then stays void, and the refusal is counted.
+        """
         links = self._links()
         out: list[Message] = []
         for meter_id, (replies, error) in run_scripts(links, scripts).items():
-            if error is not None:
+            if isinstance(error, Refused) and error.code == "refused":
+                self._refused += 1
+            elif error is not None:
                 raise error
             out.extend(replies)
             out.extend(links[meter_id].unasked())
@@ -476,6 +509,7 @@ class Street:
         home_logs = {m.meter_id: _home_log(m.emulated.files()) for m in self._meters.values()}
         gathered = _Gathered(self._settings, self._aggregator, home_logs)
         summary = gathered.summary(modes)
+        summary["messages_refused"] += self._refused
         home = self._meters[1]
         steps = _battery_log(home.emulated.files())
         start_s = self._settings.load.start

@@ -29,7 +29,8 @@ NON_BLOCKING_VARIABLE = "HUSHMETER_STDIN"
 
 WRITE_TIMEOUT_S = 30.0
 _CHUNK = 65536
-_STDERR_TAIL = 4096
+_TAIL = 4096
+_TRACEBACK = "Traceback (most recent call last)"
 _FDS_PER_METER = 2
 _FDS_SPARE = 256
 
@@ -102,6 +103,7 @@ class UnixMeter:
         self._process: subprocess.Popen[bytes] | None = None
         self._stdin = self._stdout = -1
         self._received = bytearray()
+        self._said = b""
 
     @property
     def pid(self) -> int | None:
@@ -125,6 +127,7 @@ class UnixMeter:
             raise HushmeterError(f"{self.name} runs already; kill() or close() it first")
         self._close_pipes()
         self._received.clear()
+        self._said = b""
         self.storage.mkdir(parents=True, exist_ok=True)
         ends: list[int] = []
         try:
@@ -233,7 +236,7 @@ class UnixMeter:
             data = self._stderr_path.read_bytes()
         except FileNotFoundError:
             return ""
-        return data[-_STDERR_TAIL:].decode(errors="replace")
+        return data[-_TAIL:].decode(errors="replace")
 
     def files(self) -> dict[str, bytes]:
         """Return the storage as ``{path within it: content}``."""
@@ -250,7 +253,9 @@ class UnixMeter:
         return descriptor
 
     def _receive(self) -> None:
-        self._received += os.read(self._stdout, _CHUNK)
+        data = os.read(self._stdout, _CHUNK)
+        self._received += data
+        self._said = (self._said + data)[-_TAIL:]
 
     def _wait_to_write(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
@@ -270,8 +275,15 @@ class UnixMeter:
                 code = self._process.wait(1.0)
             except subprocess.TimeoutExpired:
                 return MeterStopped(f"{self.name} has closed its end of the link")
-        lines = self.stderr_tail().strip().splitlines()
-        return MeterStopped(f"{self.name} has ended (exit code {code})", "\n".join(lines[-5:]))
+        return MeterStopped(f"{self.name} has ended (exit code {code})", self._last_words())
+
+    def _last_words(self) -> str | None:
+        """Return what it complained of; some builds print a traceback to standard output."""
+        complaint = self.stderr_tail()
+        if not complaint:
+            _, mark, rest = self._said.decode(errors="replace").rpartition(_TRACEBACK)
+            complaint = mark + rest if mark else ""
+        return "\n".join(complaint.strip().splitlines()[-5:]) or None
 
     def _close_pipes(self) -> None:
         for descriptor in (self._stdin, self._stdout):

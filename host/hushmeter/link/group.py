@@ -12,9 +12,15 @@ from hushmeter.link.link import Link, LinkTimeout, Message
 
 Request = tuple[str, dict[str, Any]]
 
+_QUIET_MS = 200
+
 
 class _Script:
-    """One meter's requests; the next is sent when the reply to the one before has come."""
+    """One meter's requests; the next is sent when the reply to the one before has come.
+
+    Nothing is sent before :meth:`begin` or :meth:`run_alone`. A request is sent as often as the
+    link says, at equal times within the time that its reply may take.
+    """
 
     def __init__(self, link: Link, requests: Sequence[Request], timeout_s: float) -> None:
         self.link = link
@@ -23,14 +29,14 @@ class _Script:
         self._requests = list(requests)
         self._timeout_s = timeout_s
         self._sequence = 0
-        self._deadline = 0.0
-        self._advance()
+        self._sent_s = 0.0
+        self._sent = 0
 
     @property
     def finished(self) -> bool:
         return self.error is not None or len(self.replies) == len(self._requests)
 
-    def _advance(self) -> None:
+    def begin(self) -> None:
         if self.finished:
             return
         name, fields = self._requests[len(self.replies)]
@@ -38,7 +44,8 @@ class _Script:
             self._sequence = self.link.post(name, **fields)
         except HushmeterError as error:
             self.error = error
-        self._deadline = time.monotonic() + self._timeout_s
+        self._sent_s = time.monotonic()
+        self._sent = 1
 
     def read(self) -> None:
         try:
@@ -49,23 +56,32 @@ class _Script:
                     return
                 name = self._requests[len(self.replies)][0]
                 self.replies.append(self.link.checked(name, message))
-                self._advance()
+                self.begin()
         except HushmeterError as error:
             self.error = error
 
-    def check_time(self) -> None:
-        if not self.finished and time.monotonic() > self._deadline:
-            name = self._requests[len(self.replies)][0]
-            self.error = LinkTimeout(
-                f"{self.link.transport.name} did not answer {name} within {self._timeout_s:g} s"
-            )
+    def check_time(self, now_s: float) -> None:
+        """Send the request again where its reply is late, or give up."""
+        tries = self.link.tries
+        if self.finished or now_s < self._sent_s + self._timeout_s * self._sent / tries:
+            return
+        name, fields = self._requests[len(self.replies)]
+        try:
+            if self._sent == tries:
+                raise LinkTimeout(
+                    f"{self.link.transport.name} did not answer {name} within {self._timeout_s:g} s"
+                )
+            self._sent += 1
+            self.link.repeat(self._sequence, name, **fields)
+        except HushmeterError as error:
+            self.error = error
 
     def run_alone(self) -> None:
         """For a transport that cannot be waited on together with others."""
         try:
-            self.replies = []
             for name, fields in self._requests:
-                self.replies.append(self.link.request(name, **fields))
+                limit_s = self._timeout_s / self.link.tries
+                self.replies.append(self.link.request(name, timeout_s=limit_s, **fields))
         except HushmeterError as error:
             self.error = error
 
@@ -87,7 +103,7 @@ def run_scripts(
     scripts:
         For some of these meters, their requests in order.
     timeout_s:
-        How long each reply may take.
+        How long each reply may take; within it a request is repeated as the link says.
 
     Returns
     -------
@@ -95,30 +111,15 @@ def run_scripts(
         Per meter the replies that came, and the error that stopped it or None. A meter that
         refused, fell silent or died does not stop the others.
     """
-    running: dict[int, _Script] = {}
-    alone: dict[int, _Script] = {}
-    for meter_id, requests in scripts.items():
-        link = links[meter_id]
-        if link.transport.fileno() is None:
-            alone[meter_id] = _Lonely(link, requests)
-        else:
-            running[meter_id] = _Script(link, requests, timeout_s)
-    for script in alone.values():
+    running = {m: _Script(links[m], requests, timeout_s) for m, requests in scripts.items()}
+    alone = [s for s in running.values() if s.link.transport.fileno() is None]
+    for script in alone:
         script.run_alone()
-    _run_together([script for script in running.values() if not script.finished])
-    return {
-        meter_id: (script.replies, script.error) for meter_id, script in (running | alone).items()
-    }
-
-
-class _Lonely(_Script):
-    """A script that posts nothing before it is run on its own."""
-
-    def __init__(self, link: Link, requests: Sequence[Request]) -> None:
-        self.link = link
-        self.replies = []
-        self.error = None
-        self._requests = list(requests)
+    together = [script for script in running.values() if script not in alone]
+    for script in together:
+        script.begin()
+    _run_together([script for script in together if not script.finished])
+    return {meter_id: (script.replies, script.error) for meter_id, script in running.items()}
 
 
 def _run_together(scripts: list[_Script]) -> None:
@@ -129,13 +130,16 @@ def _run_together(scripts: list[_Script]) -> None:
         if fd is not None:
             waiting[fd] = script
             poller.register(fd, select.POLLIN)
+    looked_s = time.monotonic()
     while waiting:
-        ready = [fd for fd, _ in poller.poll(200)]
-        # A quiet time is used to look at what a transport took in while it was writing.
-        for fd in ready or list(waiting):
+        ready = [fd for fd, _ in poller.poll(_QUIET_MS)]
+        quiet = time.monotonic() > looked_s + _QUIET_MS / 1000
+        # Now and then all are looked at: for time, and for what came in while one was writing.
+        for fd in list(waiting) if quiet else ready:
             waiting[fd].read()
-        for fd, script in list(waiting.items()):
-            script.check_time()
-            if script.finished:
+            if quiet:
+                looked_s = time.monotonic()
+                waiting[fd].check_time(looked_s)
+            if waiting[fd].finished:
                 poller.unregister(fd)
                 del waiting[fd]

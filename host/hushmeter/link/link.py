@@ -7,6 +7,7 @@ codec: the message table exists once, in :mod:`hushfw.core.messages`.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ class Link:
         self.bytes_sent = 0
         self.bytes_received = 0
         self._decoder = frame.Decoder()
-        self._sequence = 0
+        # A meter gives the same reply to a request that it had just before, byte for byte. Begun
+        # anywhere, the first request of this link is not taken for the last one of another.
+        self._sequence = secrets.randbelow(_LAST_SEQUENCE)
         self._replies: deque[Message] = deque()
         self._unasked: deque[Message] = deque()
 
@@ -95,10 +98,11 @@ class Link:
     def post(self, name: str, **fields: Any) -> int:
         """Send a request without waiting; its sequence number is returned."""
         self._sequence = self._sequence % _LAST_SEQUENCE + 1
-        self._send(self._sequence, name, fields)
+        self.repeat(self._sequence, name, **fields)
         return self._sequence
 
-    def _send(self, sequence: int, name: str, fields: dict[str, Any]) -> None:
+    def repeat(self, sequence: int, name: str, **fields: Any) -> None:
+        """Send a posted request again; the meter acts on it once."""
         number, payload = messages.encode(name, fields)
         data = frame.encode(number, sequence, payload)
         self.transport.write(data)
@@ -146,7 +150,7 @@ class Link:
         sequence = self.post(name, **fields)
         for attempt in range(self.tries):
             if attempt:
-                self._send(sequence, name, fields)
+                self.repeat(sequence, name, **fields)
             message = self._await(sequence, limit_s)
             if message is not None:
                 return self.checked(name, message)

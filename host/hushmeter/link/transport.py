@@ -12,6 +12,8 @@ import serial
 
 from hushmeter.errors import HushmeterError
 
+_WRITE_TIMEOUT_S = 10.0
+
 
 @runtime_checkable
 class Transport(Protocol):
@@ -51,7 +53,9 @@ class SerialTransport:
     def __init__(self, port: str, baud: int = 115200) -> None:
         self.name = port
         try:
-            self._serial = serial.serial_for_url(port, baud, timeout=0, exclusive=True)
+            self._serial = serial.serial_for_url(
+                port, baud, timeout=0, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+            )
         except (serial.SerialException, ValueError, OSError) as error:
             raise HushmeterError(
                 f"port {port} cannot be opened: {error}",
@@ -76,7 +80,10 @@ class SerialTransport:
             raise self._gone(error) from error
 
     def fileno(self) -> int | None:
-        return int(self._serial.fileno())
+        try:
+            return int(self._serial.fileno())
+        except (AttributeError, OSError, serial.SerialException):
+            return None  # Closed, or a URL without a descriptor.
 
     def close(self) -> None:
         self._serial.close()

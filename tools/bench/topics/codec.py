@@ -46,7 +46,7 @@ def loop_rates(
 
 
 def peer_encode(payload: bytes) -> bytes:
-    from cobs import cobs  # noqa: PLC0415
+    from cobs import cobs
 
     body = struct.pack(">BBH", frame.VERSION, codec_loop.KIND, codec_loop.SEQUENCE) + payload
     encoded: bytes = cobs.encode(body + struct.pack(">I", zlib.crc32(body)))
@@ -54,7 +54,7 @@ def peer_encode(payload: bytes) -> bytes:
 
 
 def peer_decode(stream: bytes) -> tuple[int, int, bytes]:
-    from cobs import cobs  # noqa: PLC0415
+    from cobs import cobs
 
     body = cobs.decode(stream.strip(b"\0"))
     if struct.unpack(">I", body[-4:])[0] != zlib.crc32(body[:-4]):
