@@ -1,10 +1,16 @@
 """A meter: boots from its storage and serves its link until it is asked for the prompt."""
 
-import sys
+try:
+    # Before anything slow: a frame may hold the byte that would interrupt the imports.
+    from micropython import kbd_intr
 
-from hushfw import meter
-from hushfw.core.frame import Decoder
-from hushfw.links.stdio import Stdio
+    kbd_intr(-1)
+except ImportError:
+    pass
+
+from hushfw import meter  # noqa: E402
+from hushfw.core.frame import Decoder  # noqa: E402
+from hushfw.links.stdio import Stdio  # noqa: E402
 
 _WAIT_MS = 1000
 
@@ -35,4 +41,3 @@ def main():
 
 if __name__ == "__main__":
     main()
-    sys.exit(0)

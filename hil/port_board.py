@@ -15,7 +15,6 @@ from typing import Any
 from hil.backends import (
     EXECUTE_TIMEOUT_S,
     SCRIPT_TIMEOUT_S,
-    booted,
     firmware_for,
     scripts_for,
     write_folder,
@@ -88,7 +87,6 @@ class PortBoard:
         return self._start()
 
     def reset(self) -> Transport:
-        booted(self._link)
         self._stop()
         return self._start()
 
@@ -98,6 +96,9 @@ class PortBoard:
         pairs = (line.split(" ", 1) for line in lines if line)
         found = {path: bytes.fromhex(content) for content, path in pairs}
         return {path: content for path, content in found.items() if path not in self._firmware}
+
+    def clock_s(self) -> float:
+        return time.monotonic()
 
     def close(self) -> None:
         self._stop()

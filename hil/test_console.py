@@ -7,16 +7,24 @@ from hushmeter.link import Transport
 
 READY = b"ready"
 ECHO = b"""
+from hushfw.core import messages
+from hushfw.core.frame import Decoder
 from hushfw.links.stdio import Stdio
 
+LEAVE = messages.encode("maintenance", {})[0]
 link = Stdio()
+decoder = Decoder()
 link.open()
 link.write(b"ready")
+leaving = False
 try:
-    while True:
-        link.write(link.read(1000))
+    while not leaving:
+        data = link.read(1000)
+        link.write(data)
+        leaving = LEAVE in [kind for kind, _, _ in decoder.feed(data)]
 except EOFError:
     pass
+link.close()
 """
 WAIT_S = 20.0
 

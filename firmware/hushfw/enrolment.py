@@ -80,10 +80,7 @@ class Enrolment:
         if not store.exists(path):
             raise HushError("storage", "the roster in use is gone: enrol this meter anew")
         read_at = _reader(path)
-        roster = rosters.parse_header(read_at(0, rosters.HEADER_BYTES))
-        roster.hash = rosters.hash_of(roster, read_at)
-        if roster.hash != self._journal.roster_hash:
-            raise HushError("storage", "the roster in use is damaged: enrol this meter anew")
+        roster = self._undamaged(read_at)
         try:
             self._check_fit(roster)
         except HushError as error:
@@ -92,6 +89,16 @@ class Enrolment:
             return
         self._use(roster, self._index_in(roster, read_at))
         self.keys.check()
+
+    def _undamaged(self, read_at):
+        try:
+            roster = rosters.parse_header(read_at(0, rosters.HEADER_BYTES))
+            roster.hash = rosters.hash_of(roster, read_at)
+        except HushError:
+            roster = None
+        if roster is None or roster.hash != self._journal.roster_hash:
+            raise HushError("storage", "the roster in use is damaged: enrol this meter anew")
+        return roster
 
     def _check_fit(self, roster):
         check_rules(self._settings, roster)
@@ -198,7 +205,6 @@ class Enrolment:
         return int.from_bytes(entry[:4], "big"), entry[4:]
 
     def _activate(self, roster, own_index):
-        before = self._journal.epoch
         # Whatever fails from here on, the roster has to be sent again.
         self._digest = self._candidate = None
         keys = Keyring(roster, self._meter_id, own_index, self._identity, self._pairs)
@@ -211,5 +217,6 @@ class Enrolment:
         self._journal.append(store.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
         keys.erase_other_epochs()
-        if before:
-            store.remove(_path(before))
+        for name in os.listdir():
+            if name.startswith("roster-") and name != _path(roster.epoch):
+                store.remove(name)

@@ -82,6 +82,10 @@ class Keyring:
 
     def derive(self, read_at):
         """Writes the key file of the roster's first day; only HKDF, no curve."""
+        for epoch, day in _key_files():
+            # A cut may have left files of a roster that took this epoch and was never in use.
+            if epoch == self._roster.epoch:
+                store.remove(_path(epoch, day))
         self._write(self._first_day(), self._derived(read_at))
 
     def _derived(self, read_at):

@@ -70,7 +70,7 @@ class Slots:
         return max(self._journal.last_masked, self._journal.closed_through) + 1
 
     def run(self, now_s, send):
-        """The clock is now_s: takes every whole step before it, and sends the reports that fall due.
+        """The clock is now_s: takes every whole step before it, sends the reports that fall due.
 
         Steps that begin before the clock of the call before are past and dropped: a meter that
         was away does not make up readings for slots that it missed. Nor does a report leave whose

@@ -183,7 +183,7 @@ class Journal:
             slot.barred = True
 
     def append(self, kind, payload):
-        """Flushes one record: afterwards it is there whatever happens. A refusal changes nothing."""
+        """Flushes one record; then it is there whatever happens. A refusal changes nothing."""
         if not self._clean:
             self._rewrite()
         record = _record(kind, payload)

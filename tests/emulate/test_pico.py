@@ -11,8 +11,9 @@ from hushmeter.devices.boards import Board, load_board
 from hushmeter.emulate import littlefs
 from hushmeter.emulate.bytecode import compile_files
 from hushmeter.emulate.pico import EmulatedPico, Entropy, GuestError, PicoTimeout
+from hushmeter.emulate.pico_pty import PicoTerminal
 from hushmeter.errors import HushmeterError
-from hushmeter.link import Transport
+from hushmeter.link import SerialTransport, Transport
 
 FACTS = load_board("pico")
 START = Callable[..., EmulatedPico]
@@ -112,9 +113,9 @@ def test_an_error_on_the_board_comes_back_with_its_traceback(start: START) -> No
 def test_code_that_does_not_end_runs_out_of_simulated_time(start: START) -> None:
     pico = start()
     began_s = pico.simulated_s
-    with pytest.raises(PicoTimeout, match="0.2 simulated seconds"):
-        pico.execute("while True: pass", timeout_s=0.2)
-    assert 0.2 <= pico.simulated_s - began_s < 0.3
+    with pytest.raises(PicoTimeout, match="0.05 simulated seconds"):
+        pico.execute("while True: pass", timeout_s=0.05)
+    assert 0.05 <= pico.simulated_s - began_s < 0.1
     assert pico.execute("print('interrupted')") == "interrupted\r\n"
 
 
@@ -263,7 +264,12 @@ def test_a_uart_hands_over_what_it_receives(start: START) -> None:
 @needs_image
 def test_a_board_that_is_off_says_so() -> None:
     pico = EmulatedPico(FACTS, files={"kept": b"1"})
-    for action in (lambda: pico.write(b"x"), lambda: pico.run(1.0), pico.reset):
+    actions: list[Callable[[], None]] = [
+        lambda: pico.write(b"x"),
+        lambda: pico.run(1.0),
+        pico.reset,
+    ]
+    for action in actions:
         with pytest.raises(HushmeterError, match=r"is off; call start\(\)"):
             action()
     assert pico.files() == {"kept": b"1"}
@@ -277,6 +283,19 @@ def test_a_program_that_keeps_the_console_is_named_in_the_error(start: START) ->
     pico.run(1.0)
     with pytest.raises(PicoTimeout, match="did not show its raw prompt"):
         pico.execute("print(1)")
+
+
+@needs_image
+def test_a_terminal_is_a_port_to_other_programs(start: START) -> None:
+    pico = start(with_link(ECHO))
+    with PicoTerminal(pico) as path:
+        port = SerialTransport(path)
+        port.write(bytes(range(256)))
+        answer = b""
+        while len(answer) < 256 and (data := port.read(10.0)):
+            answer += data
+        port.close()
+    assert answer == bytes(range(256))
 
 
 @needs_image

@@ -63,7 +63,11 @@ class Stdio:
             raise
 
     def write(self, data):
-        """Write all of `data`; waits while the host's buffer is full."""
+        """Write `data`, waiting while the host's buffer is full.
+
+        A board gives a host that reads nothing half a second and then drops the rest; the cut
+        frame fails its checksum like any damaged one.
+        """
         try:
             self._out.write(data)
         except OSError as error:

@@ -160,16 +160,15 @@ class Link:
         )
 
     def _await(self, sequence: int, limit_s: float) -> Message | None:
+        # A transport without a descriptor runs its own clock: only its own time-out counts.
+        simulated = self.transport.fileno() is None
         deadline = time.monotonic() + limit_s
         while True:
             message = self.reply(sequence)
             if message is not None:
                 return message
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            came = self.pump(left)
-            if not came and self.transport.fileno() is None:
+            left_s = limit_s if simulated else deadline - time.monotonic()
+            if left_s <= 0 or (not self.pump(left_s) and simulated):
                 return None
 
     def checked(self, name: str, message: Message) -> Message:
