@@ -184,6 +184,9 @@ class Enrolment:
                 "old_epoch",
                 "epoch %d is not above the one in use, %d" % (roster.epoch, self._journal.epoch),
             )
+        follows = roster.epoch == self._journal.epoch + 1 and self._journal.epoch
+        if follows and roster.previous != self._journal.roster_hash:
+            raise HushError("bad_roster", "the roster does not follow the one in use")
 
     def _missing_pairs(self, roster, read_at):
         """Indexes of the members without a stored secret; the supplier's is -1."""

@@ -32,10 +32,12 @@ def _path(epoch, day):
 
 
 def _key_files():
-    """(epoch, day) of every key file."""
+    """(epoch, day) of every key file; one that a cut left half-written is removed."""
     found = []
     for name in os.listdir():
-        if name.startswith("keys-") and name.endswith(".bin"):
+        if name.startswith("keys-") and name.endswith(".tmp"):
+            store.remove(name)
+        elif name.startswith("keys-") and name.endswith(".bin"):
             _, epoch, day = name[:-4].split("-")
             found.append((int(epoch), int(day)))
     return found
@@ -145,6 +147,7 @@ class Keyring:
             raise HushError("storage", "the keys of the roster are gone: enrol this meter anew")
         for day in days:
             self._verify(day)
+        self._erase(max(days) - 1)
 
     def _use(self, day):
         """Makes sure that the keys of this day are there, by the ratchet where they are not."""

@@ -38,6 +38,8 @@ def boot(path="config.json"):
         return Broken(error)
     except OSError as error:
         return Broken(HushError("storage", "the filesystem refused: %s" % error))
+    except MemoryError:
+        return Broken(HushError("busy", "out of memory at boot: too many slots are kept"))
 
 
 def load_config(path):
@@ -192,6 +194,7 @@ class Meter(_Endpoint):
         return replay.make(settings)
 
     def _start_slots(self):
+        before = self._slots
         self._driver = self._make_driver(self._enrolment.roster)
         self._slots = Slots(
             self._config["meter_id"],
@@ -203,6 +206,8 @@ class Meter(_Endpoint):
             self._actuator,
             self._home_log,
         )
+        if before is not None:
+            before.hand_over(self._slots)
 
     def _make_controller(self, step_s):
         wanted = self._config["controller"]
@@ -214,6 +219,7 @@ class Meter(_Endpoint):
 
     def handle(self, name, fields, out):
         """The reply to one message; reports that fall due are appended to out."""
+        self._journal.settle()
         handler = getattr(self, "_on_" + name, None)
         if handler is None:
             raise HushError("unknown_message", "%s is not for a meter" % name)
@@ -290,6 +296,7 @@ class Meter(_Endpoint):
 
     def _on_status_request(self, fields, out):
         slots = self._slots
+        timed = slots and self._config["fixed_seed"]
         return "status", {
             "free_heap_bytes": port.free_heap(),
             "clock_s": slots.clock_s if slots else 0,
@@ -297,9 +304,8 @@ class Meter(_Endpoint):
             "answers": slots.answers if slots else 0,
             "refusals": self.refusals,
             "damaged_frames": self.damaged_frames,
-            "clipped": slots.clipped if slots else 0,
             "gap_slots": slots.gap_slots if slots else 0,
-            "slot_ms": slots.slot_ms if slots else 0,
-            "answer_ms": slots.answer_ms if slots else 0,
+            "slot_ms": slots.slot_ms if timed else 0,
+            "answer_ms": slots.answer_ms if timed else 0,
             "unacknowledged": slots.unacknowledged() if slots else 0,
         }

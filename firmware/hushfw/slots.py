@@ -36,6 +36,8 @@ class Slots:
         self._actuator = actuator
         self._home_log = log
         self._controller = None
+        self._battery = None
+        self._caps_wh = [lane.cap_wh for lane in enrolment.roster.lane_list]
         self._register = Register(enrolment.roster.lanes)
         self._ahead = None
         self._slot = None
@@ -46,7 +48,6 @@ class Slots:
         self.clock_s = 0
         self.reports = 0
         self.answers = 0
-        self.clipped = 0
         self.gap_slots = 0
         self.slot_ms = 0
         self.answer_ms = 0
@@ -64,6 +65,20 @@ class Slots:
         if self._journal.last_masked < roster.first_slot:
             return 0
         return _end_s(roster, self._journal.last_masked)
+
+    def hand_over(self, successor):
+        """A new roster takes over: the running slot ends here, clock and battery go on.
+
+        Slots of the old epoch are over: their sub-keys are gone, so nobody could complete them.
+        """
+        self._leave()
+        self._journal.expire(self._journal.last_masked)
+        successor.clock_s = max(successor.clock_s, self.clock_s)
+        successor._now_s = max(successor._now_s, self._now_s)
+        if len(successor._caps_wh) == len(self._caps_wh):
+            successor._register.restore(self._register.state())
+        if self._controller is not None:
+            successor._battery = self._controller.state()
 
     def next_slot(self):
         """The lowest slot that this meter may still mask."""
@@ -111,23 +126,27 @@ class Slots:
             self._close(roster, slot, send)
 
     def _begin(self, roster, slot):
-        left, demand_ws = self._slot, self._demand_ws
+        self._leave()
         self._slot = slot
         self._gap = False
         self._demand_ws = 0
         self._measured_to_s = roster.slot_start_s(slot)
+
+    def _leave(self):
+        """A slot left before its end is never reported; the home keeps what was seen of it."""
+        left, self._slot = self._slot, None
         if left is not None:
-            # Left before its end, so never reported: the home keeps what was seen of it.
             self.gap_slots += 1
-            readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
-            self._log_slot(left, demand_ws, readings, True)
+            readings = self._register.close(self._caps_wh)
+            self._log_slot(left, self._demand_ws, readings, True)
 
     def _start_controller(self, step_s):
         controller = self._make_controller(step_s)
         last = self._last_state()
-        if last is not None and last[1]:
+        state = self._battery or (last and last[1])
+        if state:
             try:
-                controller.restore(last[1])
+                controller.restore(state)
             except HushError:
                 # Another battery was configured: it starts in its own first state.
                 controller = self._make_controller(step_s)
@@ -147,11 +166,10 @@ class Slots:
 
     def _close(self, roster, slot, send):
         started = port.ticks_ms()
-        readings = self._register.close([lane.cap_wh for lane in roster.lane_list])
+        readings = self._register.close(self._caps_wh)
         gap = self._gap
         self._slot = None
         self.gap_slots += gap
-        self.clipped += len([1 for reading in readings if reading[2]])
         if self._may_report(roster, slot):
             send(self._mask(roster, slot, [reading[1] for reading in readings], gap))
             self.reports += 1
@@ -240,7 +258,7 @@ class Slots:
 
     def _kept_report(self, slot):
         """(recovery words, payload of the report) of a slot that was masked."""
-        record = self._journal.payload(self._journal.slots[slot].report)
+        record = self._journal.payload(self._journal.slots.get(slot).report)
         lanes, values = record[12], record[13]
         recovery = masking.unpack_words(record[14 : 14 + 8 * lanes])
         return recovery, record[14 + 16 * lanes + 8 * values :]
@@ -305,20 +323,15 @@ class Slots:
             slot,
             bytes((turn,)),
         )
-        kept = self._kept(slot)
-        if epoch != roster.epoch or kept is None or turn not in (1, 2):
+        if epoch != roster.epoch or not masking.same_tag(tag, wanted):
+            raise HushError("bad_tag", "the acknowledgement is not the supplier's, or not for now")
+        if self._kept(slot) is None or turn not in (1, 2):
             raise HushError("wrong_slot", "slot %d has no such message in this epoch" % slot)
-        if not masking.same_tag(tag, wanted):
-            raise HushError("bad_tag", "the acknowledgement is not the supplier's")
-        kept.stored_rounds |= 1 << turn
+        self._journal.slots.mark_stored(slot, turn)
 
     def unacknowledged(self):
         """Reports and answers kept that nobody has acknowledged since boot."""
-        count = 0
-        for kept in self._journal.slots.values():
-            count += kept.report is not None and not kept.stored_rounds & 2
-            count += kept.answer is not None and not kept.stored_rounds & 4
-        return min(count, 0xFFFF)
+        return min(self._journal.slots.unacknowledged(), 0xFFFF)
 
     def announce(self, epoch, slot, silent, tag):
         """The answer to a valid, first S of a slot; every refusal looks alike."""

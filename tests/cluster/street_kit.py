@@ -142,7 +142,10 @@ class Kit:
     def next_epoch(self, **plan: object) -> Kit:
         """The same homes under a later roster; meters of the old kit stay with the old one."""
         return _enrolled(
-            replace(self.plan, **{"epoch": self.plan.epoch + 1, **plan}),  # type: ignore[arg-type]
+            replace(
+                self.plan,
+                **{"epoch": self.plan.epoch + 1, "previous": self.roster.hash, **plan},
+            ),  # type: ignore[arg-type]
             self.authority,
             self.supplier,
             [KitMeter(meter._seed, meter_id) for meter_id, meter in self.meters.items()],

@@ -552,12 +552,12 @@ def test_a_slot_that_failed_for_another_reason_counts_against_nobody(
 
 @pytest.mark.parametrize(
     ("extra", "state"),
-    [(3000 + 6000, DONE), (3000 + 6001, VOID), (-3000, DONE), (-3001, VOID), (1 << 63, VOID)],
+    [(4800 + 6000, DONE), (4800 + 6001, VOID), (-4800, DONE), (-4801, VOID), (1 << 63, VOID)],
 )
 def test_a_total_is_taken_within_the_window_and_not_one_beyond(
     path: Path, extra: int, state: str
 ) -> None:
-    """N * cap is 600 Wh, lambda 100 Wh, the tail 30 * lambda; one meter lies by so much."""
+    """N * cap is 600 Wh, lambda 100 Wh, k is 2, the tail 48 lambda; one meter lies by so much."""
     kit = make_street(6, missing=2, cap_wh=1000, epsilon=Fraction(10))
     aggregator = kit.aggregator(path)
     values = {m: [0] for m in kit.meters}
@@ -583,7 +583,9 @@ def test_a_new_epoch_must_be_higher(aggregator: Aggregator, path: Path) -> None:
     aggregator._store.close()
     store = Store(path)
     with pytest.raises(HushmeterError, match="epoch 1 is not above the newest one, 1"):
-        Aggregator(store, SIX.supplier, SIX.next_epoch(epoch=1, expiry_s=90000).roster)
+        Aggregator(store, SIX.supplier, SIX.next_epoch(epoch=1, expiry_s=80000).roster)
+    with pytest.raises(HushmeterError, match="epoch 2 does not follow the one of epoch 1"):
+        Aggregator(store, SIX.supplier, SIX.next_epoch(previous=bytes(32)).roster)
     Aggregator(store, SIX.supplier, third.roster)
     before = contents(store)
     for roster in (SIX.roster, second.roster):

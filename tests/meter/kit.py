@@ -174,6 +174,8 @@ class Street:
     keys: dict[int, MeterKeys] = field(default_factory=dict)
 
     def sign(self, wanted: StreetPlan, members: Sequence[Member] | None = None) -> SignedRoster:
+        if self.roster is not None and wanted.epoch == self.roster.device.epoch + 1:
+            wanted = replace(wanted, previous=self.roster.hash)
         return self.authority.sign(wanted, members or self.members(), self.supplier.public_key)
 
     def members(self) -> list[Member]:
@@ -255,6 +257,7 @@ def forge(
         provision.derived_seed(SEED, "authority") if seed is None else seed
     )
     rules.authority_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    rules.previous = roster.device.previous
     spoil(rules)
     body = rules.header() + b"".join(i.to_bytes(4, "big") + k for i, k in listed)
     return body + key.sign(device_roster.signed_message(hashlib.sha256(body).digest()))

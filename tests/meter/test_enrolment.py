@@ -82,7 +82,7 @@ def test_a_new_epoch_uses_the_stored_pair_secrets(street: kit.Street) -> None:
     stranger = kit.new_member(9)
     members = [m for m in street.members() if m.meter_id != 4] + [stranger]
     began = time.perf_counter()
-    meter.take_roster(street.sign(next_plan(epoch=3), members).data)
+    meter.take_roster(street.sign(next_plan(epoch=4), members).data)
     agreed_s = time.perf_counter() - began
     grown = meter.storage()["pairs.bin"]
     assert grown[: len(pairs)] == pairs
@@ -97,7 +97,7 @@ def test_who_comes_back_is_remembered(street: kit.Street) -> None:
     others = [m for m in everybody if m.meter_id != 2] + [kit.new_member(9)]
     meter.take_roster(street.sign(next_plan(), others).data)
     pairs = meter.storage()["pairs.bin"]
-    meter.take_roster(street.sign(next_plan(epoch=3), everybody).data)
+    meter.take_roster(street.sign(next_plan(epoch=4), everybody).data)
     assert meter.storage()["pairs.bin"] == pairs
 
 
@@ -130,7 +130,7 @@ BROKEN_RULES: list[tuple[dict[str, Any], str, str]] = [
     ({"start_s": 1 << 63}, "bad_roster", "start_s"),
     ({"slot_s": 0}, "bad_roster", "slot"),
     ({"slot_s": 86401}, "bad_roster", "slot"),
-    ({"expiry_s": 59}, "bad_roster", "expires"),
+    ({"expiry_s": 59}, "bad_roster", "expiry_s"),
     ({"fraction_bits": 25}, "bad_roster", "fraction_bits"),
     ({"street": "another-street"}, "bad_roster", "street"),
 ]
@@ -468,6 +468,6 @@ def test_members_stay_apart_that_share_an_id_over_time(street: kit.Street) -> No
     members = [m if m.meter_id != 4 else kit.new_member(4) for m in street.members()]
     meter.take_roster(street.sign(next_plan(), members).data)
     assert len(meter.storage()["pairs.bin"]) == 5 * 68
-    meter.take_roster(street.sign(next_plan(epoch=3), street.members()).data)
+    meter.take_roster(street.sign(next_plan(epoch=4), street.members()).data)
     assert len(meter.storage()["pairs.bin"]) == 5 * 68
     assert isinstance(members[3], Member)

@@ -138,13 +138,13 @@ TABLE = (
             ("answers", "u32"),
             ("refusals", "u32"),
             ("damaged_frames", "u32"),
-            ("clipped", "u32"),
             ("gap_slots", "u32"),
             ("slot_ms", "u32"),
             ("answer_ms", "u32"),
             ("unacknowledged", "u16"),
         ),
-        "counters since boot and the time the last report and answer took",
+        "counters since boot; the time that the last report and answer took depends on secrets, so "
+        "it is 0 except with a fixed seed",
     ),
 )
 

@@ -21,6 +21,7 @@ MAX_LANES = 2
 MAX_SLOT = 1 << 48
 MAX_START_S = 1 << 40
 SUPPLIER_ID = 0
+_CURVE_P = (1 << 255) - 19
 
 _HEADER = ">4sBBHB32s32s32sIQQQ32sIIIHHH"
 _LANE = ">III"
@@ -31,8 +32,10 @@ HEADER_BYTES = struct.calcsize(_HEADER) + MAX_LANES * struct.calcsize(_LANE)
 # Weakening modes; the names stand in the configuration, the bits in hello frames and rosters.
 MODES = {"fixed-seed": 1, "no-noise": 2, "gamma-noise": 4, "provisioned-pairs": 8}
 
-# Noise beyond this many scales is out of the window: for one Laplace, 2^-43.
-TAIL_SCALES = 30
+# An answer may leave, and C is kept, for a day at most: sub-keys of two days are kept.
+MAX_EXPIRY_S = 86400
+MAX_KEPT_SLOTS = 1440
+
 
 FIELDS = (
     "fraction_bits",
@@ -83,9 +86,6 @@ class Lane:
             return 0, 1
         return self.cap_wh * self.epsilon_den, self.epsilon_num
 
-    def tail_wh(self):
-        num, den = self.scale()
-        return -(-TAIL_SCALES * num // den)
 
 
 class Roster:
@@ -112,6 +112,16 @@ class Roster:
         """n: every meter's share has shape 1/n, so n honest, present meters make a whole noise."""
         return self.members - self.missing - self.colluders
 
+    def tail_wh(self, lane):
+        """Noise beyond this is out of the window.
+
+        The total of all N meters has noise of shape k = N/n, whose tail falls like x^(k-1) exp(-x)
+        in units of lambda: beyond 40 + 4 k it has probability below 2^-50 for every k.
+        """
+        num, den = lane.scale()
+        scales = 40 + 4 * -(-self.members // self.noise_shape())
+        return -(-scales * num // den)
+
     def slot_start_s(self, slot):
         return self.start_s + (slot - self.first_slot) * self.slot_s
 
@@ -131,8 +141,10 @@ class Roster:
         return (self.members + 7) // 8
 
     def modes(self):
-        """The weakening modes that the roster itself puts in force."""
-        bits = MODES["gamma-noise"] if self.fraction_bits else 0
+        """The weakening modes in force in the street: its noise, and what members may run with."""
+        bits = self.allowed_modes & (MODES["fixed-seed"] | MODES["provisioned-pairs"])
+        if self.fraction_bits:
+            bits |= MODES["gamma-noise"]
         for lane in self.lane_list:
             if lane.noiseless():
                 bits |= MODES["no-noise"]
@@ -218,7 +230,11 @@ def check_numbers(roster):
     )
     _refuse_unless(r.start_s < MAX_START_S, "bad_roster", "start_s is in unix seconds")
     _refuse_unless(0 < r.slot_s <= 86400, "bad_roster", "a slot lasts 1 to 86400 seconds")
-    _refuse_unless(r.report_window_s <= r.expiry_s, "bad_roster", "a slot expires too early")
+    _refuse_unless(
+        r.report_window_s <= r.expiry_s <= min(MAX_EXPIRY_S, MAX_KEPT_SLOTS * r.slot_s),
+        "bad_roster",
+        "expiry_s is from report_window_s to %d s and %d slots" % (MAX_EXPIRY_S, MAX_KEPT_SLOTS),
+    )
     _refuse_unless(r.fraction_bits <= 24, "bad_roster", "fraction_bits is 0 to 24")
     for lane in r.lane_list:
         _check_lane(r, lane)
@@ -231,7 +247,7 @@ def _check_lane(roster, lane):
         "bad_roster",
         "epsilon is a positive fraction, or 0/0 for no noise",
     )
-    window = (roster.members * lane.cap_wh + lane.tail_wh()) << roster.fraction_bits
+    window = (roster.members * lane.cap_wh + roster.tail_wh(lane)) << roster.fraction_bits
     _refuse_unless(
         window < 1 << 63,
         "out_of_window",
@@ -247,6 +263,9 @@ def check_members(roster, read_at, own_id, own_key):
     for member, key in members_of(roster, read_at):
         if member <= last:
             raise HushError("duplicate", "member ids must ascend and differ; %d does not" % member)
+        if int.from_bytes(key, "little") >= _CURVE_P:
+            # Else one curve point could stand twice, under two spellings.
+            raise HushError("duplicate", "member %d has a key that is not canonical" % member)
         if key == roster.supplier_key:
             raise HushError("duplicate", "member %d has the supplier's key" % member)
         if member == own_id:
@@ -294,7 +313,7 @@ def check_floors(roster, floors, permitted_modes, own_modes):
     _refuse_unless(
         excess == 0,
         "insecure_mode",
-        "this meter was not provisioned for %s" % ", ".join(mode_names(excess)),
+        "this meter was not provisioned for a street with %s" % ", ".join(mode_names(excess)),
     )
     excess = (own_modes | r.modes()) & ~r.allowed_modes
     _refuse_unless(

@@ -39,8 +39,6 @@ MOST_MISSED_ANSWERS = 3
 """A meter that reported and did not answer this often is left out from round one on."""
 
 _WORD_BYTES = 8
-_SLOTS = 1 << 63
-"""The store's integers are signed."""
 
 
 @dataclass
@@ -115,8 +113,16 @@ class Aggregator:
                 f"epoch {epoch} is not above the newest one, {last[0]}",
                 hint="have the authority sign a roster with a higher epoch",
             )
+        if last is not None and epoch == last[0] + 1 and not self._follows(last[1]):
+            raise HushmeterError(
+                f"the roster of epoch {epoch} does not follow the one of epoch {last[0]}",
+                hint="have the authority sign it with the hash of the roster before",
+            )
         with self._store.transaction():
             self._store.put_epoch(epoch, self.roster.data)
+
+    def _follows(self, before: bytes) -> bool:
+        return bool(self._rules.previous == rosters.parse(before).hash)
 
     def _adopt(self, roster: rosters.SignedRoster) -> None:
         self.roster = roster
@@ -125,10 +131,6 @@ class Aggregator:
             raise HushmeterError(
                 "the roster names another supplier's key",
                 hint="use the supplier's key that the street was enrolled with",
-            )
-        if self._rules.last_slot >= _SLOTS:
-            raise HushmeterError(
-                f"the roster's last slot is {self._rules.last_slot}; it must be below 2^63"
             )
         keys: Sequence[MeterKeys] = self._supplier.meter_keys(roster)
         self._tags = {
@@ -408,7 +410,7 @@ class Aggregator:
         late = slot.state == VOID
         totals = self._totals(slot, answers)
         for total, lane in zip(totals, rules.lane_list, strict=True):
-            tail = lane.tail_wh() << rules.fraction_bits
+            tail = rules.tail_wh(lane) << rules.fraction_bits
             most = (rules.members * lane.cap_wh << rules.fraction_bits) + tail
             if not -tail <= total <= most:
                 reason = "the total is outside the window that honest meters can reach"

@@ -128,16 +128,8 @@ class Authority:
         body = _header(roster) + b"".join(
             member.meter_id.to_bytes(4, "big") + member.public_key for member in ordered
         )
-        roster.hash = device.hash_of(roster, reader(body))
-        signature = self._key.sign(device.signed_message(roster.hash))
-        signed = SignedRoster(
-            body + signature,
-            roster,
-            tuple(ordered),
-            {member.meter_id: index for index, member in enumerate(ordered)},
-        )
-        check(signed)
-        return signed
+        message = device.signed_message(device.hash_of(roster, reader(body)))
+        return parse(body + self._key.sign(message))
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
