@@ -23,8 +23,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
-
 from hushmeter.cluster.aggregator import COMPLETED, DONE, VOID, Aggregator
 from hushmeter.cluster.store import Store
 from tests.cluster.aggregator_process import done, street
@@ -231,7 +229,6 @@ def live(meters: Meters, connection: socket.socket, spared: int) -> int:
     return 0
 
 
-@pytest.mark.slow
 def test_kills_at_any_moment_lose_nothing_and_change_no_total(tmp_path: Path) -> None:
     expected = unkilled(tmp_path / "unkilled.db")
     random = Random(31)

@@ -47,7 +47,7 @@ def test_the_mean_is_that_of_simulated_noise(scale: Fraction, shape: Fraction) -
     samples = np.abs(drawn(scale, shape))
     stated = mean_abs_noise(scale, shape)
     assert not mean_is_off(samples, stated)
-    assert mean_is_off(samples, 1.05 * stated)
+    assert mean_is_off(samples, 1.25 * stated)
 
 
 @pytest.mark.statistical
@@ -115,23 +115,23 @@ def test_without_noise_both_are_zero() -> None:
     assert noise_half_width(Fraction(0), Fraction(1)) == 0
 
 
+WHOLE = tuple(shape for shape in SHAPES if shape >= 1)
+
+
 @pytest.mark.statistical
-@pytest.mark.parametrize("scale", [Fraction(40), Fraction(1667)], ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("scale", [Fraction(40), Fraction(256), Fraction(257), Fraction(1667)])
+@pytest.mark.parametrize("shape", WHOLE, ids=str)
 @pytest.mark.parametrize("coverage", [0.5, 0.95, 0.99])
 def test_the_band_holds_its_share_of_simulated_noise(
     scale: Fraction, shape: Fraction, coverage: float
 ) -> None:
-    """Half a unit is added, as the noise is whole. False-alarm rate 1e-6 a case, 30 cases.
-
-    What a step of the integer law may hold beyond the continuous one is allowed for.
-    """
+    """False-alarm rate 1e-6 a case, 48 cases. The noise is whole: a band may hold too much by
+    what its last whole number adds, and one less must hold too little."""
     samples = np.abs(drawn(scale, shape, seed=2))
     width = noise_half_width(scale, shape, coverage)
-    low, high = (int((samples <= width + shift).sum()) for shift in (-0.5, 0.5))
-    assert stats.binom.sf(high - 1, DRAWS, coverage) < 1 - FALSE_ALARM / 2
-    assert stats.binom.cdf(high, DRAWS, coverage) > FALSE_ALARM / 2
-    assert stats.binom.sf(low - 1, DRAWS, coverage) > FALSE_ALARM / 2
+    held, less = (int((samples <= width + shift).sum()) for shift in (0.5, -0.5))
+    assert stats.binom.cdf(held, DRAWS, coverage) > FALSE_ALARM / 2
+    assert stats.binom.sf(less - 1, DRAWS, coverage) > FALSE_ALARM / 2
 
 
 @pytest.mark.statistical
@@ -145,14 +145,14 @@ def test_a_band_that_is_a_tenth_too_narrow_is_noticed() -> None:
 
 @pytest.mark.parametrize("coverage", [0.1, 0.95, 0.999])
 def test_a_whole_laplace_has_the_textbook_band(coverage: float) -> None:
-    width = noise_half_width(Fraction(100), Fraction(1), coverage)
-    assert width == pytest.approx(-100 * np.log1p(-coverage), rel=1e-4)
+    width = noise_half_width(Fraction(10**4), Fraction(1), coverage)
+    assert width == pytest.approx(-(10**4) * np.log1p(-coverage), rel=1e-4)
 
 
-@pytest.mark.parametrize("shape", [Fraction(1, 12), Fraction(1), Fraction(12, 9), Fraction(8)])
+@pytest.mark.parametrize("shape", [Fraction(1), Fraction(12, 9), Fraction(8), Fraction(30)])
 def test_the_band_is_the_integral_of_the_stated_density(shape: Fraction) -> None:
     k = float(shape)
-    width = noise_half_width(Fraction(1), shape)
+    width = noise_half_width(Fraction(10**6), shape) / 10**6
 
     def density(x: float) -> float:
         bessel = special.kv(k - 0.5, x)
@@ -164,11 +164,11 @@ def test_the_band_is_the_integral_of_the_stated_density(shape: Fraction) -> None
 
 @pytest.mark.parametrize("scale", [Fraction(1, 10), Fraction(1, 2), Fraction(2), Fraction(9)])
 @pytest.mark.parametrize("shape", [Fraction(1, 12), Fraction(1), Fraction(12, 7), Fraction(6)])
-def test_the_band_of_a_small_scale_covers_at_least_what_it_says(
+def test_the_band_of_a_small_scale_is_the_least_that_covers_what_it_says(
     scale: Fraction, shape: Fraction
 ) -> None:
     values, chances = summed(scale, shape)
     width = noise_half_width(scale, shape)
     covered = float(chances[np.abs(values) <= width].sum())
-    assert covered >= 0.95 - 1e-9
+    assert width == int(width) and covered >= 0.95
     assert float(chances[np.abs(values) <= width - 1].sum()) < 0.95

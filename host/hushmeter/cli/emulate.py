@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hushmeter.cluster.store import Store
+from hushmeter.devices.boards import load_board
+from hushmeter.emulate.meters import street_meters
 from hushmeter.emulate.street import (
     ANSWER,
     REPORT,
@@ -29,7 +31,6 @@ from hushmeter.emulate.street import (
     check,
     check_size,
     fresh_folder,
-    unix_meters,
 )
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load, read_load
@@ -98,6 +99,11 @@ def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction
     "--dropout-phase", type=click.Choice([REPORT, ANSWER]), default=REPORT, show_default=True,
     help="They die before they report, or between report and answer.",
 )  # fmt: skip
+@click.option(
+    "--board", default="unix", show_default=True, metavar="BOARD[:K]",
+    help="Run K of the meters (without :K all) on this emulated board, the rest on unix. "
+    "An emulated RP2040 takes minutes a slot where a process takes milliseconds.",
+)  # fmt: skip
 @click.option("--seed", help="Replaces all entropy: repeatable and insecure.")
 @click.option("--gamma-noise", is_flag=True, help="The paper's gamma shares, in fixed point.")
 @click.option(
@@ -143,6 +149,7 @@ def emulate(  # noqa: PLR0913
         seed=options["seed"],
         gamma_noise=options["gamma_noise"],
         provision_pairs=_provision_pairs(options["provision_pairs"], meters),
+        boards=_boards(options["board"], meters),
     )
     _run(settings, out, as_json)
 
@@ -211,6 +218,17 @@ def _absences(meters: int, slots: int, dropouts: int, phase: str) -> tuple[Absen
     return tuple(Absence(meters - 1 - i, phase, begin, end) for i in range(dropouts))
 
 
+def _boards(text: str, meters: int) -> tuple[str, ...]:
+    """The boards of --board, one name a meter; the unix port is what no board is named for."""
+    name, _, count = text.partition(":")
+    board = load_board(name)
+    if count and not (count.isdecimal() and 0 < int(count) <= meters):
+        raise HushmeterError(f"--board {text}: the number behind the colon is 1 to {meters}")
+    if board.chip == "host":
+        return ()
+    return (board.name,) * (int(count) if count else meters)
+
+
 def _provision_pairs(asked: bool | None, meters: int) -> bool:
     return meters > _PAIRS_BY_HAND if asked is None else asked
 
@@ -224,7 +242,7 @@ def _run(settings: StreetSettings, out: Path | None, as_json: bool) -> None:
         store = Store(street / "street.db")
         stack.callback(store.close)
         with _progress(as_json) as progress:
-            run = Street(settings, unix_meters(street), store, progress).run()
+            run = Street(settings, street_meters(settings, street), store, progress).run()
         if out is not None:
             _write(run, out)
     if as_json:

@@ -189,6 +189,10 @@ class EmulatedPico:
         self._machine = None
         self._received.clear()
 
+    def kill(self) -> None:
+        """Cut the power, as :meth:`close` does: the name that every emulated meter has for it."""
+        self.close()
+
     def fileno(self) -> int | None:
         """Return None: there is nothing to wait on, reading is what runs the board."""
         return None

@@ -102,6 +102,13 @@ class StreetSettings:
     seed: str | None = None
     gamma_noise: bool = False
     provision_pairs: bool = False
+    boards: tuple[str, ...] = ()
+    """Names of the boards that meters 2, 3 and so on run on, meter 1 last; the rest are unix."""
+
+    def board(self, index: int) -> str:
+        """The board that this meter runs on."""
+        place = (index - 1) % self.meters
+        return self.boards[place] if place < len(self.boards) else "unix"
 
     @property
     def cap_wh(self) -> int:
@@ -311,7 +318,7 @@ class Street:
                 provision.MeterPlan(
                     meter_id=index + 1,
                     street=STREET,
-                    board="unix",
+                    board=s.board(index),
                     authority_key=self._authority.public_key,
                     floors=floors,
                     controller=controller,
@@ -511,8 +518,8 @@ class Street:
         summary = gathered.summary(modes)
         summary["messages_refused"] += self._refused
         home = self._meters[1]
-        steps = _battery_log(home.emulated.files())
         start_s = self._settings.load.start
+        steps = _battery_log(home.emulated.files(), start_s)
         with_battery = self._settings.controller != "none"
         report = StreetReport(
             summary=summary,
@@ -553,7 +560,7 @@ class Street:
             "meters that may be silent (M)": str(s.missing),
             "meters that may collude (T)": str(s.colluders),
             "noise": "gamma, fixed point (as the paper)" if s.gamma_noise else "exact Polya",
-            "meters run on": "unix port of MicroPython, one process each (emulated)",
+            "meters run on": _hosts(s),
         }
 
     def _figures(self) -> dict[str, float]:
@@ -567,6 +574,14 @@ class Street:
                 sum(m.bytes_received for m in self._meters.values()) / slots
             ),
         }
+
+
+def _hosts(settings: StreetSettings) -> str:
+    """On what the meters run, in words."""
+    unix = "unix port of MicroPython, one process each (emulated)"
+    if not settings.boards:
+        return unix
+    return f"{len(settings.boards)} on an emulated {settings.boards[0]}, the rest: {unix}"
 
 
 class _Gathered:
@@ -584,6 +599,8 @@ class _Gathered:
         self._slots: list[Slot] = [aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)]
         rules = aggregator.roster.device
         self._scale = Fraction(*rules.lane_list[0].scale())
+        # Gamma shares are Polya shares of a scale this much larger, in units this much smaller.
+        self._units = 1 << int(rules.fraction_bits)
         self._honest = rules.noise_shape()
 
     def _true_wh(self, slot: Slot) -> int | None:
@@ -598,7 +615,9 @@ class _Gathered:
     def bands(self) -> list[float | None]:
         """Half-widths of the 95 % band of each known total."""
         return [
-            None if s.totals is None else noise_half_width(self._scale, self._shape(s))
+            None
+            if s.totals is None
+            else noise_half_width(self._scale * self._units, self._shape(s)) / self._units
             for s in self._slots
         ]
 
@@ -627,7 +646,9 @@ class _Gathered:
             (a, b) for a, b in zip(true, noisy, strict=True) if a is not None and b is not None
         ]
         expected = [
-            mean_abs_noise(self._scale, self._shape(s)) for s in self._slots if s.totals is not None
+            mean_abs_noise(self._scale * self._units, self._shape(s)) / self._units
+            for s in self._slots
+            if s.totals is not None
         ]
         statuses = self.statuses()
         recovered = [
@@ -669,10 +690,15 @@ def _home_log(files: Mapping[str, bytes]) -> dict[int, int]:
     return {row[0]: row[2] for row in struct.iter_unpack(HomeLog.RECORD, data[:whole])}
 
 
-def _battery_log(files: Mapping[str, bytes]) -> np.ndarray:
+def _battery_log(files: Mapping[str, bytes], start_s: int) -> np.ndarray:
     kind = np.dtype(
         [("start_s", "<u8"), ("demand_w", "<i4"), ("grid_w", "<i4"), ("charge_ws", "<i8")]
     )
     data = files.get("battery.log", b"")
     size = struct.calcsize(battery_log.RECORD)
-    return np.frombuffer(data[: len(data) // size * size], kind)
+    steps = np.frombuffer(data[: len(data) // size * size], kind)
+    if not len(steps):
+        # No step at all: the load has no reading of this home, and there is nothing to draw.
+        steps = np.zeros(1, kind)
+        steps["start_s"] = start_s
+    return steps

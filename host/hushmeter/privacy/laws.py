@@ -11,10 +11,14 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special, stats
+from numpy.typing import NDArray
+from scipy import signal, special, stats
 
 _EXACT_UP_TO = 2000
 """Scale up to which the integer law is summed; above it the continuous one is equal to 1e-6."""
+
+_FINE = 256
+"""The same for bands."""
 
 
 @lru_cache(maxsize=4096)
@@ -39,8 +43,7 @@ def mean_abs_noise(scale: Fraction, shape: Fraction) -> float:
     if scale > _EXACT_UP_TO:
         return float(scale) * float(2 / special.beta(0.5, float(shape)))
     p = 1 - np.exp(-1 / float(scale))
-    most = int(float(scale) * (60 + 4 * float(shape))) + 60
-    below = stats.nbinom.cdf(np.arange(most), float(shape), p)
+    below = stats.nbinom.cdf(np.arange(_reach(float(scale), float(shape))), float(shape), p)
     return float(2 * np.sum(below * (1 - below)))
 
 
@@ -48,27 +51,39 @@ def mean_abs_noise(scale: Fraction, shape: Fraction) -> float:
 def noise_half_width(scale: Fraction, shape: Fraction, coverage: float = 0.95) -> float:
     """Half the width of the central band that holds the noise with this probability.
 
-    The continuous law's density at x > 0 is, for lambda = 1,
-    x^(k-1/2) K_(k-1/2)(x) / (sqrt(pi) Gamma(k) 2^(k-1/2)); its integral is inverted.
+    Parameters
+    ----------
+    scale, shape:
+        As for :func:`mean_abs_noise`; the shape of a total is at least 1.
+
+    Returns
+    -------
+    float
+        For the integer law the least whole number that will do; for large scales the continuous
+        law's, between whole numbers, from the integer law of a smaller scale (equal to 1e-4).
     """
     if scale == 0:
         return 0.0
-    k = float(shape)
-    return float(scale) * float(
-        optimize.brentq(lambda x: _inside(x, k) - coverage, 1e-9, 60 + 10 * k)
-    )
+    fine = min(scale, Fraction(_FINE))
+    inside = _inside(float(fine), float(shape))
+    least = int(np.searchsorted(inside, coverage))
+    if scale == fine:
+        return float(least)
+    if least == 0:
+        return float(scale / fine * Fraction(coverage / inside[0])) / 2
+    # What the integer law has at w the continuous one has from w - 1/2 to w + 1/2.
+    part = (coverage - inside[least - 1]) / (inside[least] - inside[least - 1])
+    return float(scale / fine) * float(least - 0.5 + part)
 
 
-def _inside(x: float, k: float) -> float:
-    """Pr(|noise| <= x) for lambda = 1: the mean over A ~ Gamma(k) of F(A + x) - F(A - x)."""
-    nodes, weights = _quantile_nodes()
-    a = special.gammaincinv(k, nodes)
-    upper = special.gammainc(k, a + x)
-    lower = special.gammainc(k, np.maximum(a - x, 0))
-    return float(np.sum(weights * (upper - lower)))
+def _inside(scale: float, shape: float) -> NDArray[np.float64]:
+    """Pr(|noise| <= w) for w = 0, 1, ...: the integer law, summed over all its masses."""
+    mass = stats.nbinom.pmf(np.arange(_reach(scale, shape)), shape, 1 - np.exp(-1 / scale))
+    both = signal.fftconvolve(mass, mass[::-1])[len(mass) - 1 :]
+    inside: NDArray[np.float64] = np.cumsum(both) * 2 - both[0]
+    return inside
 
 
-@lru_cache(maxsize=1)
-def _quantile_nodes() -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    return (nodes + 1) / 2, weights / 2
+def _reach(scale: float, shape: float) -> int:
+    """Beyond this a negative binomial has no mass worth counting."""
+    return int(scale * (60 + 4 * shape)) + 60
