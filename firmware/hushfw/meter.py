@@ -83,7 +83,8 @@ class _Endpoint:
         if sequence and request == self._last_request:
             return self._last_frames
         out = []
-        reply = _frame(*self._reply(kind, payload, out), sequence)
+        name, fields = self._reply(kind, payload, out)
+        reply = _frame(name, fields, sequence)
         self._last_request, self._last_frames = request, [reply]
         return [_frame(name, fields, 0) for name, fields in out] + [reply]
 
@@ -101,6 +102,10 @@ class _Endpoint:
         except Exception as error:
             # A fault of ours in one message must not end the meter; the text may hold anything.
             return self._refusal(HushError("internal", "fault: %s" % type(error).__name__))
+
+    def handle(self, name, fields, out):
+        """The reply to one message as (name, fields); what falls due is appended to out."""
+        raise NotImplementedError
 
     def _on_maintenance(self, fields, out):
         self.leaving = True

@@ -51,6 +51,9 @@ class Source:
             if value < n:
                 return value
 
+    def bytes(self, n):
+        raise NotImplementedError
+
     def bit(self):
         """One fair bit: the lowest of one byte. The other seven are dropped: no pool to erase."""
         return self.bytes(1)[0] & 1

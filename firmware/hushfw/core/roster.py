@@ -87,13 +87,27 @@ class Lane:
         return self.cap_wh * self.epsilon_den, self.epsilon_num
 
 
-
 class Roster:
     """The header's fields as attributes (see FIELDS), the lanes, and the roster's hash."""
 
     def __init__(self, fields, lanes):
-        for name in FIELDS:
-            setattr(self, name, fields[name])
+        self.fraction_bits = fields["fraction_bits"]
+        self.allowed_modes = fields["allowed_modes"]
+        self.lanes = fields["lanes"]
+        self.street = fields["street"]
+        self.authority_key = fields["authority_key"]
+        self.supplier_key = fields["supplier_key"]
+        self.epoch = fields["epoch"]
+        self.start_s = fields["start_s"]
+        self.first_slot = fields["first_slot"]
+        self.last_slot = fields["last_slot"]
+        self.previous = fields["previous"]
+        self.slot_s = fields["slot_s"]
+        self.report_window_s = fields["report_window_s"]
+        self.expiry_s = fields["expiry_s"]
+        self.members = fields["members"]
+        self.missing = fields["missing"]
+        self.colluders = fields["colluders"]
         self.lane_list = lanes
         self.hash = None
 
@@ -230,6 +244,9 @@ def check_numbers(roster):
     )
     _refuse_unless(r.start_s < MAX_START_S, "bad_roster", "start_s is in unix seconds")
     _refuse_unless(0 < r.slot_s <= 86400, "bad_roster", "a slot lasts 1 to 86400 seconds")
+    _refuse_unless(
+        r.day(r.last_slot) < 1 << 32, "bad_roster", "the last slot is beyond every calendar"
+    )
     _refuse_unless(
         r.report_window_s <= r.expiry_s <= min(MAX_EXPIRY_S, MAX_KEPT_SLOTS * r.slot_s),
         "bad_roster",

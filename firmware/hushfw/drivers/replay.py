@@ -122,6 +122,10 @@ class Rows:
             self._part = min(self._parts, (behind_s + self.step_s - 1) // self.step_s)
         return False
 
+    def _next_row(self):
+        """(start_s, energy_ws) of the next row, or None where none is there yet."""
+        raise NotImplementedError
+
     def _begin_row(self):
         row = self._next_row()
         if row is None:
