@@ -17,15 +17,10 @@ from hushmeter.cluster.keystream import Keystreams
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
 from hushmeter.devices import provision
-from hushmeter.emulate.street import (
-    FIRST_SLOT,
-    REPORT,
-    Absence,
-    Street,
-    StreetRun,
-    StreetSettings,
-    unix_meters,
-)
+from hushmeter.emulate.gathered import FIRST_SLOT
+from hushmeter.emulate.meters import unix_meters
+from hushmeter.emulate.settings import REPORT, Absence, StreetSettings
+from hushmeter.emulate.street import Street, StreetRun
 from hushmeter.loads.synthetic import synthetic_street
 from hushmeter.privacy.words import looks_like_noise
 

@@ -430,7 +430,11 @@ def said(*options: object) -> Callable[[Path], list[object]]:
         (said("--epsilon", "1e999999999"), "--epsilon is '1e999999999'"),
         (said("--epsilon", "0.12345678901"), "--epsilon is '0.12345678901'"),
         (said("--epsilon", ""), "--epsilon is ''"),
-        (said("--controller", "ls2", "--rate-w", 200_000), "controller.rate_w: must be"),
+        (said("--controller", "ls2", "--rate-w", 200_000), "--rate-w is 200000; it must be"),
+        (
+            said("--controller", "ls2", "--capacity-wh", 1, "--rate-w", 5000),
+            "the battery cannot work",
+        ),
         (unknown_format, "load: unknown format"),
         (empty_file, "load: the file is empty"),
         (absent_file, "cannot be opened"),

@@ -462,6 +462,11 @@ def test_a_repeated_request_gets_the_same_bytes_and_acts_once(
     first = reported.raw(request * 3)
     assert len(first) == 3 and len(set(first)) == 1
     assert reported.status()["answers"] == 1
+    fields = {"start_s": kit.end_s(1), "row_s": kit.SLOT_S, "rows": bytes(4)}
+    number, payload = messages.encode("feed", fields)
+    fed = reported.raw(frame.encode(number, 79, payload) * 2)
+    assert [messages.decode(reply[0], reply[2])[0] for reply in fed] == ["ok", "ok"]
+    assert reported.refusal("feed", **fields)[0] == "bad_feed"
     number, payload = messages.encode("resend", {"epoch": 9, "slot": 1, "round": 1})
     refused = reported.raw(frame.encode(number, 78, payload) * 2)
     assert len(refused) == 2 and len(set(refused)) == 1

@@ -21,17 +21,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hushmeter.cluster.store import Store
 from hushmeter.devices.boards import load_board
 from hushmeter.emulate.meters import street_meters
-from hushmeter.emulate.street import (
+from hushmeter.emulate.settings import (
     ANSWER,
     REPORT,
     Absence,
-    Street,
-    StreetRun,
     StreetSettings,
     check,
     check_size,
-    fresh_folder,
 )
+from hushmeter.emulate.street import Street, StreetRun, fresh_folder
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load, read_load
 from hushmeter.loads.synthetic import synthetic_street

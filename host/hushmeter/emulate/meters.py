@@ -1,17 +1,50 @@
-"""Emulated meters of a street on the boards that its settings name."""
+"""Emulated meters of a street, each on the board that the settings name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import load_board
 from hushmeter.emulate.bytecode import compile_files
 from hushmeter.emulate.pico import EmulatedPico
-from hushmeter.emulate.street import EmulatedMeter, MakeMeter, StreetSettings, unix_meters
+from hushmeter.emulate.settings import StreetSettings
+from hushmeter.emulate.unix import UnixMeter
+from hushmeter.link import Transport
 
 _HOST_CHIP = "host"
+
+
+class EmulatedMeter(Transport, Protocol):
+    """A board that is not there: a transport that can be switched on and off."""
+
+    def start(self) -> None:
+        """Switch on; the storage is as it was."""
+
+    def kill(self) -> None:
+        """Cut the power."""
+
+    def files(self) -> dict[str, bytes]:
+        """The storage's files."""
+
+
+MakeMeter = Callable[[int, Mapping[str, bytes]], EmulatedMeter]
+"""From the meter's index and the files that it was provisioned with."""
+
+
+def unix_meters(folder: Path) -> MakeMeter:
+    """Meters as processes of the unix port, each with a storage folder below this one."""
+
+    def make(index: int, files: Mapping[str, bytes]) -> EmulatedMeter:
+        storage = folder / f"meter-{index + 1:04d}"
+        storage.mkdir(parents=True)
+        for name, data in files.items():
+            (storage / name).write_bytes(data)
+        return UnixMeter(storage)
+
+    return make
 
 
 def street_meters(settings: StreetSettings, folder: Path) -> MakeMeter:

@@ -10,34 +10,32 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from hushfw.core import messages
 from hushfw.core import roster as device_roster
-from hushfw.drivers import log as battery_log
 from hushfw.store import HomeLog
 from hushmeter.cluster import enrolment
-from hushmeter.cluster.aggregator import COMPLETED, DONE, VOID, Aggregator, Slot
+from hushmeter.cluster.aggregator import COMPLETED, VOID, Aggregator
 from hushmeter.cluster.roster import Authority, LanePlan, SignedRoster, StreetPlan
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
 from hushmeter.devices import provision
 from hushmeter.emulate import pairs
-from hushmeter.emulate.unix import UnixMeter, allow_meters
+from hushmeter.emulate.gathered import FIRST_SLOT, Gathered, battery_log, home_log
+from hushmeter.emulate.meters import EmulatedMeter, MakeMeter
+from hushmeter.emulate.settings import ANSWER, REPORT, StreetSettings, check
+from hushmeter.emulate.unix import allow_meters
 from hushmeter.errors import HushmeterError
-from hushmeter.link import Link, Message, Refused, Transport
+from hushmeter.link import Link, Message, Refused
 from hushmeter.link.group import Request, run_scripts
-from hushmeter.loads import Load, meter_rows
-from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
+from hushmeter.loads import meter_rows
 from hushmeter.report.model import (
     CAME_BACK,
     DIED_BEFORE_ANSWER,
@@ -47,100 +45,11 @@ from hushmeter.report.model import (
     StreetReport,
 )
 
-REPORT, ANSWER = "report", "answer"
 STREET = "emulated-street"
-FIRST_SLOT = 1
 _MARKER = ".hushmeter-street"
 _ROWS_A_FRAME = 240
-_MOST_SLOTS = 1_000_000
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Absence:
-    """One meter that dies in one slot, before its report or before its answer, and comes back.
-
-    Slots are counted from 0 within the run; it is back from ``until_slot`` on.
-    """
-
-    meter_index: int
-    phase: str
-    from_slot: int
-    until_slot: int
-
-
-@dataclass(frozen=True)
-class StreetSettings:
-    """What to run; see ``hushmeter emulate --help``.
-
-    Attributes
-    ----------
-    epsilon:
-        Per slot; None runs without noise.
-    missing, colluders:
-        M and T of the roster.
-    seed:
-        Replaces all entropy; None on a run that is as private as this software is.
-    provision_pairs:
-        The host makes the meters' keys and pair secrets: for streets too large to agree on them
-        in a reasonable time. Insecure, and named so.
-    """
-
-    meters: int
-    slots: int
-    load: Load
-    slot_s: int = 600
-    controller: str = "none"
-    capacity_wh: int = 500
-    rate_w: int = 500
-    epsilon: Fraction | None = Fraction(1)
-    peak_w: int = 10000
-    missing: int = 0
-    colluders: int = 1
-    absences: tuple[Absence, ...] = ()
-    seed: str | None = None
-    gamma_noise: bool = False
-    provision_pairs: bool = False
-    boards: tuple[str, ...] = ()
-    """Names of the boards that meters 2, 3 and so on run on, meter 1 last; the rest are unix."""
-
-    def board(self, index: int) -> str:
-        """The board that this meter runs on."""
-        place = (index - 1) % self.meters
-        return self.boards[place] if place < len(self.boards) else "unix"
-
-    @property
-    def cap_wh(self) -> int:
-        """Most Wh of a slot: ceil(peak_w * slot_s / 3600)."""
-        return -(-self.peak_w * self.slot_s // 3600)
-
-    def modes(self) -> list[str]:
-        """The weakening modes that these settings ask for."""
-        wanted = {
-            "fixed-seed": self.seed is not None,
-            "no-noise": self.epsilon is None,
-            "gamma-noise": self.gamma_noise,
-            "provisioned-pairs": self.provision_pairs,
-        }
-        return sorted(name for name, on in wanted.items() if on)
-
-
-class EmulatedMeter(Transport, Protocol):
-    """A board that is not there: a transport that can be switched on and off."""
-
-    def start(self) -> None:
-        """Switch on; the storage is as it was."""
-
-    def kill(self) -> None:
-        """Cut the power."""
-
-    def files(self) -> dict[str, bytes]:
-        """The storage's files."""
-
-
-MakeMeter = Callable[[int, Mapping[str, bytes]], EmulatedMeter]
-"""From the meter's index and the files that it was provisioned with."""
 
 
 @dataclass
@@ -182,19 +91,6 @@ class StreetRun:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def unix_meters(folder: Path) -> MakeMeter:
-    """Meters as processes of the unix port, each with a storage folder below this one."""
-
-    def make(index: int, files: Mapping[str, bytes]) -> EmulatedMeter:
-        storage = folder / f"meter-{index + 1:04d}"
-        storage.mkdir(parents=True)
-        for name, data in files.items():
-            (storage / name).write_bytes(data)
-        return UnixMeter(storage)
-
-    return make
-
-
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
     """A folder for one run's storage; an earlier run's is replaced, anything else is left alone.
@@ -215,57 +111,6 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     path.mkdir(parents=True)
     marker.touch()
     yield path
-
-
-def check_size(meters: int, slots: int) -> None:
-    """What is wrong before any load is read or made.
-
-    Raises
-    ------
-    HushmeterError
-        Names the option and what would be right.
-    """
-    if not 3 <= meters <= device_roster.MAX_MEMBERS:
-        raise HushmeterError(f"--meters is {meters}; it must be 3 to {device_roster.MAX_MEMBERS}")
-    if not 1 <= slots <= _MOST_SLOTS:
-        raise HushmeterError(f"--slots is {slots}; it must be 1 to {_MOST_SLOTS}")
-
-
-def check(settings: StreetSettings) -> None:
-    """Everything that can be known to be wrong before a meter is started.
-
-    Raises
-    ------
-    HushmeterError
-        Names the option and what would be right.
-    """
-    s = settings
-    check_size(s.meters, s.slots)
-    if s.meters - s.missing - s.colluders < 1:
-        raise HushmeterError(
-            f"{s.meters} meters with M = {s.missing} and T = {s.colluders} leave nobody honest",
-            hint="lower --tolerate or --colluders, or take more --meters",
-        )
-    if s.missing and 2 * s.missing + s.colluders >= s.meters:
-        raise HushmeterError(
-            f"2 M + T = {2 * s.missing + s.colluders} must be below the number of meters, "
-            f"{s.meters}: else two different sets of silent meters could both be answered",
-            hint=f"take at least {2 * s.missing + s.colluders + 1} --meters, or fewer --dropouts",
-        )
-    shorter, longer = sorted((s.load.row_s, s.slot_s))
-    if longer % shorter:
-        raise HushmeterError(
-            f"rows of {s.load.row_s} s and slots of {s.slot_s} s do not fit: one must be a whole "
-            "number of the other",
-            hint="choose --slot-minutes to fit the load",
-        )
-    s.load.home(s.meters - 1, s.meters)
-    rows = -(-s.slots * s.slot_s // s.load.row_s)
-    if s.load.homes > 1 and rows > s.load.rows:
-        raise HushmeterError(
-            f"{s.slots} slots of {s.slot_s} s need {rows} rows; {s.load.source} has {s.load.rows}",
-            hint=f"ask for at most {s.load.rows * s.load.row_s // s.slot_s} --slots",
-        )
 
 
 class Street:
@@ -513,17 +358,17 @@ class Street:
         return list(device_roster.mode_names(bits))
 
     def _gather(self, roster: SignedRoster, modes: list[str]) -> StreetRun:
-        home_logs = {m.meter_id: _home_log(m.emulated.files()) for m in self._meters.values()}
-        gathered = _Gathered(self._settings, self._aggregator, home_logs)
+        home_logs = {m.meter_id: home_log(m.emulated.files()) for m in self._meters.values()}
+        gathered = Gathered(self._settings, self._aggregator, home_logs)
         summary = gathered.summary(modes)
         summary["messages_refused"] += self._refused
         home = self._meters[1]
         start_s = self._settings.load.start
-        steps = _battery_log(home.emulated.files(), start_s)
+        steps = battery_log(home.emulated.files(), start_s)
         with_battery = self._settings.controller != "none"
         report = StreetReport(
             summary=summary,
-            settings=self._described(),
+            settings=self._settings.described(),
             first_slot_start=start_s,
             slot_s=self._settings.slot_s,
             band_wh=gathered.bands(),
@@ -545,24 +390,6 @@ class Street:
         )
         return StreetRun(summary, report, roster, self._figures())
 
-    def _described(self) -> dict[str, str]:
-        s = self._settings
-        battery = "none"
-        if s.controller != "none":
-            battery = f"{s.controller}, {s.capacity_wh} Wh, {s.rate_w} W"
-        return {
-            "load": s.load.source,
-            "meters": str(s.meters),
-            "slots": f"{s.slots} of {s.slot_s // 60} minutes",
-            "battery controller": battery,
-            "peak": f"{s.peak_w} W, so a slot counts at most {s.cap_wh} Wh",
-            "epsilon": "infinite: no noise" if s.epsilon is None else f"{s.epsilon}",
-            "meters that may be silent (M)": str(s.missing),
-            "meters that may collude (T)": str(s.colluders),
-            "noise": "gamma, fixed point (as the paper)" if s.gamma_noise else "exact Polya",
-            "meters run on": _hosts(s),
-        }
-
     def _figures(self) -> dict[str, float]:
         slots = self._settings.slots * self._settings.meters
         for meter in self._meters.values():
@@ -574,131 +401,3 @@ class Street:
                 sum(m.bytes_received for m in self._meters.values()) / slots
             ),
         }
-
-
-def _hosts(settings: StreetSettings) -> str:
-    """On what the meters run, in words."""
-    unix = "unix port of MicroPython, one process each (emulated)"
-    if not settings.boards:
-        return unix
-    return f"{len(settings.boards)} on an emulated {settings.boards[0]}, the rest: {unix}"
-
-
-class _Gathered:
-    """Figures of a finished run from the aggregator's slots and the homes' own logs."""
-
-    def __init__(
-        self,
-        settings: StreetSettings,
-        aggregator: Aggregator,
-        home_logs: Mapping[int, Mapping[int, int]],
-    ) -> None:
-        self._settings = settings
-        self._aggregator = aggregator
-        self._homes = home_logs
-        self._slots: list[Slot] = [aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)]
-        rules = aggregator.roster.device
-        self._scale = Fraction(*rules.lane_list[0].scale())
-        # Gamma shares are Polya shares of a scale this much larger, in units this much smaller.
-        self._units = 1 << int(rules.fraction_bits)
-        self._honest = rules.noise_shape()
-
-    def _true_wh(self, slot: Slot) -> int | None:
-        if slot.totals is None:
-            return None
-        cap_wh = self._settings.cap_wh
-        return sum(min(self._homes[m][slot.number], cap_wh) for m in slot.reports)
-
-    def _shape(self, slot: Slot) -> Fraction:
-        return Fraction(len(slot.reports), self._honest)
-
-    def bands(self) -> list[float | None]:
-        """Half-widths of the 95 % band of each known total."""
-        return [
-            None
-            if s.totals is None
-            else noise_half_width(self._scale * self._units, self._shape(s)) / self._units
-            for s in self._slots
-        ]
-
-    def words(self) -> list[list[int | None]]:
-        """Lane 0 of every report, slots x meters."""
-        members = [member.meter_id for member in self._aggregator.roster.members]
-        return [
-            [int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None for m in members]
-            for s in self._slots
-        ]
-
-    def statuses(self) -> list[str]:
-        """What the report calls each slot."""
-        return [self._status(slot) for slot in self._slots]
-
-    def _status(self, slot: Slot) -> str:
-        if slot.state == DONE:
-            return "full" if len(slot.reports) == self._settings.meters else "recovered"
-        return "completed" if slot.state == COMPLETED else "void"
-
-    def summary(self, modes: list[str]) -> dict[str, Any]:
-        """The JSON object of the run."""
-        true = [self._true_wh(slot) for slot in self._slots]
-        noisy = [self._aggregator.total_wh(slot) for slot in self._slots]
-        known = [
-            (a, b) for a, b in zip(true, noisy, strict=True) if a is not None and b is not None
-        ]
-        expected = [
-            mean_abs_noise(self._scale * self._units, self._shape(s)) / self._units
-            for s in self._slots
-            if s.totals is not None
-        ]
-        statuses = self.statuses()
-        recovered = [
-            s
-            for s in self._slots
-            if s.totals is not None and len(s.reports) < self._settings.meters
-        ]
-        clipped = sum(
-            wh > self._settings.cap_wh for log in self._homes.values() for wh in log.values()
-        )
-        return {
-            "meters": self._settings.meters,
-            "slots": self._settings.slots,
-            "recovered_slots": len(recovered),
-            "void_slots": [t for t, status in enumerate(statuses) if status == "void"],
-            "completed_slots": [t for t, status in enumerate(statuses) if status == "completed"],
-            "lambda_wh": _number(self._scale),
-            "true_total_wh": true,
-            "noisy_total_wh": noisy,
-            "clipped_readings": clipped,
-            "mean_abs_error_wh": (
-                sum(abs(b - a) for a, b in known) / len(known) if known else None
-            ),
-            "expected_abs_error_wh": sum(expected) / len(expected) if expected else None,
-            "messages_refused": self._aggregator.messages_refused,
-            "insecure": modes,
-            "transcript_sha256": self._aggregator.transcript_sha256(),
-        }
-
-
-def _number(value: Fraction) -> int | float:
-    return value.numerator if value.denominator == 1 else float(value)
-
-
-def _home_log(files: Mapping[str, bytes]) -> dict[int, int]:
-    """Imported Wh by slot, unclipped, as the home keeps them."""
-    data = files.get("home.bin.old", b"") + files.get("home.bin", b"")
-    whole = len(data) // HomeLog.BYTES * HomeLog.BYTES
-    return {row[0]: row[2] for row in struct.iter_unpack(HomeLog.RECORD, data[:whole])}
-
-
-def _battery_log(files: Mapping[str, bytes], start_s: int) -> np.ndarray:
-    kind = np.dtype(
-        [("start_s", "<u8"), ("demand_w", "<i4"), ("grid_w", "<i4"), ("charge_ws", "<i8")]
-    )
-    data = files.get("battery.log", b"")
-    size = struct.calcsize(battery_log.RECORD)
-    steps = np.frombuffer(data[: len(data) // size * size], kind)
-    if not len(steps):
-        # No step at all: the load has no reading of this home, and there is nothing to draw.
-        steps = np.zeros(1, kind)
-        steps["start_s"] = start_s
-    return steps

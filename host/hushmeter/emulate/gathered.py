@@ -1,0 +1,140 @@
+"""What is known when a street has run: from the aggregator, and from the homes' own logs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from hushfw.drivers import log
+from hushfw.store import HomeLog
+from hushmeter.cluster.aggregator import COMPLETED, DONE, Aggregator, Slot
+from hushmeter.emulate.settings import StreetSettings
+from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
+
+FIRST_SLOT = 1
+"""Number of a run's first slot; within a run slots are counted from 0."""
+
+
+class Gathered:
+    """Figures of a finished run from the aggregator's slots and the homes' own logs."""
+
+    def __init__(
+        self,
+        settings: StreetSettings,
+        aggregator: Aggregator,
+        home_logs: Mapping[int, Mapping[int, int]],
+    ) -> None:
+        self._settings = settings
+        self._aggregator = aggregator
+        self._homes = home_logs
+        self._slots: list[Slot] = [aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)]
+        rules = aggregator.roster.device
+        self._scale = Fraction(*rules.lane_list[0].scale())
+        # Gamma shares are Polya shares of a scale this much larger, in units this much smaller.
+        self._units = 1 << int(rules.fraction_bits)
+        self._honest = rules.noise_shape()
+
+    def _true_wh(self, slot: Slot) -> int | None:
+        if slot.totals is None:
+            return None
+        cap_wh = self._settings.cap_wh
+        return sum(min(self._homes[m][slot.number], cap_wh) for m in slot.reports)
+
+    def _shape(self, slot: Slot) -> Fraction:
+        return Fraction(len(slot.reports), self._honest)
+
+    def bands(self) -> list[float | None]:
+        """Half-widths of the 95 % band of each known total."""
+        return [
+            None
+            if s.totals is None
+            else noise_half_width(self._scale * self._units, self._shape(s)) / self._units
+            for s in self._slots
+        ]
+
+    def words(self) -> list[list[int | None]]:
+        """Lane 0 of every report, slots x meters."""
+        members = [member.meter_id for member in self._aggregator.roster.members]
+        return [
+            [int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None for m in members]
+            for s in self._slots
+        ]
+
+    def statuses(self) -> list[str]:
+        """What the report calls each slot."""
+        return [self._status(slot) for slot in self._slots]
+
+    def _status(self, slot: Slot) -> str:
+        if slot.state == DONE:
+            return "full" if len(slot.reports) == self._settings.meters else "recovered"
+        return "completed" if slot.state == COMPLETED else "void"
+
+    def summary(self, modes: list[str]) -> dict[str, Any]:
+        """The JSON object of the run."""
+        true = [self._true_wh(slot) for slot in self._slots]
+        noisy = [self._aggregator.total_wh(slot) for slot in self._slots]
+        known = [
+            (a, b) for a, b in zip(true, noisy, strict=True) if a is not None and b is not None
+        ]
+        expected = [
+            mean_abs_noise(self._scale * self._units, self._shape(s)) / self._units
+            for s in self._slots
+            if s.totals is not None
+        ]
+        statuses = self.statuses()
+        recovered = [
+            s
+            for s in self._slots
+            if s.totals is not None and len(s.reports) < self._settings.meters
+        ]
+        clipped = sum(
+            wh > self._settings.cap_wh for log in self._homes.values() for wh in log.values()
+        )
+        return {
+            "meters": self._settings.meters,
+            "slots": self._settings.slots,
+            "recovered_slots": len(recovered),
+            "void_slots": [t for t, status in enumerate(statuses) if status == "void"],
+            "completed_slots": [t for t, status in enumerate(statuses) if status == "completed"],
+            "lambda_wh": _number(self._scale),
+            "true_total_wh": true,
+            "noisy_total_wh": noisy,
+            "clipped_readings": clipped,
+            "mean_abs_error_wh": (
+                sum(abs(b - a) for a, b in known) / len(known) if known else None
+            ),
+            "expected_abs_error_wh": sum(expected) / len(expected) if expected else None,
+            "messages_refused": self._aggregator.messages_refused,
+            "insecure": modes,
+            "transcript_sha256": self._aggregator.transcript_sha256(),
+        }
+
+
+def _number(value: Fraction) -> int | float:
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def home_log(files: Mapping[str, bytes]) -> dict[int, int]:
+    """Imported Wh by slot, unclipped, as the home keeps them."""
+    data = files.get("home.bin.old", b"") + files.get("home.bin", b"")
+    whole = len(data) // HomeLog.BYTES * HomeLog.BYTES
+    return {row[0]: row[2] for row in struct.iter_unpack(HomeLog.RECORD, data[:whole])}
+
+
+def battery_log(files: Mapping[str, bytes], start_s: int) -> np.ndarray:
+    """The steps that a home's actuator logged, or one empty step where there was none."""
+    kind = np.dtype(
+        [("start_s", "<u8"), ("demand_w", "<i4"), ("grid_w", "<i4"), ("charge_ws", "<i8")]
+    )
+    data = files.get("battery.log", b"")
+    size = struct.calcsize(log.RECORD)
+    steps = np.frombuffer(data[: len(data) // size * size], kind)
+    if not len(steps):
+        # No step at all: the load has no reading of this home, and there is nothing to draw.
+        steps = np.zeros(1, kind)
+        steps["start_s"] = start_s
+    return steps

@@ -1,0 +1,188 @@
+"""What a street is asked to be: its settings, and what is wrong with them before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from hushfw.core import battery
+from hushfw.core import roster as device_roster
+from hushfw.core.config import MAX_POWER_W
+from hushfw.core.errors import HushError
+from hushmeter.errors import HushmeterError
+from hushmeter.loads import Load
+
+REPORT, ANSWER = "report", "answer"
+_MOST_SLOTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Absence:
+    """One meter that dies in one slot, before its report or before its answer, and comes back.
+
+    Slots are counted from 0 within the run; it is back from ``until_slot`` on.
+    """
+
+    meter_index: int
+    phase: str
+    from_slot: int
+    until_slot: int
+
+
+@dataclass(frozen=True)
+class StreetSettings:
+    """What to run; see ``hushmeter emulate --help``.
+
+    Attributes
+    ----------
+    epsilon:
+        Per slot; None runs without noise.
+    missing, colluders:
+        M and T of the roster.
+    seed:
+        Replaces all entropy; None on a run that is as private as this software is.
+    provision_pairs:
+        The host makes the meters' keys and pair secrets: for streets too large to agree on them
+        in a reasonable time. Insecure, and named so.
+    """
+
+    meters: int
+    slots: int
+    load: Load
+    slot_s: int = 600
+    controller: str = "none"
+    capacity_wh: int = 500
+    rate_w: int = 500
+    epsilon: Fraction | None = Fraction(1)
+    peak_w: int = 10000
+    missing: int = 0
+    colluders: int = 1
+    absences: tuple[Absence, ...] = ()
+    seed: str | None = None
+    gamma_noise: bool = False
+    provision_pairs: bool = False
+    boards: tuple[str, ...] = ()
+    """Names of the boards that meters 2, 3 and so on run on, meter 1 last; the rest are unix."""
+
+    def board(self, index: int) -> str:
+        """The board that this meter runs on."""
+        place = (index - 1) % self.meters
+        return self.boards[place] if place < len(self.boards) else "unix"
+
+    @property
+    def cap_wh(self) -> int:
+        """Most Wh of a slot: ceil(peak_w * slot_s / 3600)."""
+        return -(-self.peak_w * self.slot_s // 3600)
+
+    def modes(self) -> list[str]:
+        """The weakening modes that these settings ask for."""
+        wanted = {
+            "fixed-seed": self.seed is not None,
+            "no-noise": self.epsilon is None,
+            "gamma-noise": self.gamma_noise,
+            "provisioned-pairs": self.provision_pairs,
+        }
+        return sorted(name for name, on in wanted.items() if on)
+
+    def described(self) -> dict[str, str]:
+        """What is run, in words, in the order in which it is to be shown."""
+        s = self
+        battery = "none"
+        if s.controller != "none":
+            battery = f"{s.controller}, {s.capacity_wh} Wh, {s.rate_w} W"
+        return {
+            "load": s.load.source,
+            "meters": str(s.meters),
+            "slots": f"{s.slots} of {s.slot_s // 60} minutes",
+            "battery controller": battery,
+            "peak": f"{s.peak_w} W, so a slot counts at most {s.cap_wh} Wh",
+            "epsilon": "infinite: no noise" if s.epsilon is None else f"{s.epsilon}",
+            "meters that may be silent (M)": str(s.missing),
+            "meters that may collude (T)": str(s.colluders),
+            "noise": "gamma, fixed point (as the paper)" if s.gamma_noise else "exact Polya",
+            "meters run on": _hosts(s),
+        }
+
+
+def _hosts(settings: StreetSettings) -> str:
+    """On what the meters run, in words."""
+    unix = "unix port of MicroPython, one process each (emulated)"
+    if not settings.boards:
+        return unix
+    return f"{len(settings.boards)} on an emulated {settings.boards[0]}, the rest: {unix}"
+
+
+def check_size(meters: int, slots: int) -> None:
+    """What is wrong before any load is read or made.
+
+    Raises
+    ------
+    HushmeterError
+        Names the option and what would be right.
+    """
+    if not 3 <= meters <= device_roster.MAX_MEMBERS:
+        raise HushmeterError(f"--meters is {meters}; it must be 3 to {device_roster.MAX_MEMBERS}")
+    if not 1 <= slots <= _MOST_SLOTS:
+        raise HushmeterError(f"--slots is {slots}; it must be 1 to {_MOST_SLOTS}")
+
+
+def check(settings: StreetSettings) -> None:
+    """Everything that can be known to be wrong before a meter is started.
+
+    Raises
+    ------
+    HushmeterError
+        Names the option and what would be right.
+    """
+    s = settings
+    check_size(s.meters, s.slots)
+    if s.meters - s.missing - s.colluders < 1:
+        raise HushmeterError(
+            f"{s.meters} meters with M = {s.missing} and T = {s.colluders} leave nobody honest",
+            hint="lower --tolerate or --colluders, or take more --meters",
+        )
+    if s.missing and 2 * s.missing + s.colluders >= s.meters:
+        raise HushmeterError(
+            f"2 M + T = {2 * s.missing + s.colluders} must be below the number of meters, "
+            f"{s.meters}: else two different sets of silent meters could both be answered",
+            hint=f"take at least {2 * s.missing + s.colluders + 1} --meters, or fewer --dropouts",
+        )
+    shorter, longer = sorted((s.load.row_s, s.slot_s))
+    if longer % shorter:
+        raise HushmeterError(
+            f"rows of {s.load.row_s} s and slots of {s.slot_s} s do not fit: one must be a whole "
+            "number of the other",
+            hint="choose --slot-minutes to fit the load",
+        )
+    _check_battery(s)
+    s.load.home(s.meters - 1, s.meters)
+    rows = -(-s.slots * s.slot_s // s.load.row_s)
+    if s.load.homes > 1 and rows > s.load.rows:
+        raise HushmeterError(
+            f"{s.slots} slots of {s.slot_s} s need {rows} rows; {s.load.source} has {s.load.rows}",
+            hint=f"ask for at most {s.load.rows * s.load.row_s // s.slot_s} --slots",
+        )
+
+
+def _check_battery(settings: StreetSettings) -> None:
+    """The device's own check of its battery, before a meter is started."""
+    if settings.controller == "none":
+        return
+    if settings.rate_w > MAX_POWER_W:
+        raise HushmeterError(f"--rate-w is {settings.rate_w}; it must be at most {MAX_POWER_W}")
+    step_s = min(settings.load.row_s, settings.slot_s)
+    wanted = {
+        "step_s": step_s,
+        "export": 0,
+        "capacity_ws": settings.capacity_wh * 3600,
+        "charge_rate_w": settings.rate_w,
+        "discharge_rate_w": settings.rate_w,
+    }
+    try:
+        battery.make(settings.controller, wanted, None)
+    except HushError as error:
+        raise HushmeterError(
+            f"the battery cannot work: {error.message}",
+            hint=f"raise --capacity-wh to {-(-settings.rate_w * step_s // 3600)}, "
+            "or lower --rate-w",
+        ) from error
