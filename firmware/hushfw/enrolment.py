@@ -9,7 +9,7 @@ in use. A roster that fails any check leaves everything as it was.
 import binascii
 import os
 
-from hushfw import store
+from hushfw import journal, store
 from hushfw.core import config, ed25519
 from hushfw.core import roster as rosters
 from hushfw.core.errors import HushError
@@ -217,7 +217,7 @@ class Enrolment:
             os.rename(_INCOMING, _path(roster.epoch))
         except OSError as error:
             raise HushError("storage", "the roster could not be kept: %s" % error) from None
-        self._journal.append(store.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
+        self._journal.append(journal.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
         keys.erase_other_epochs()
         for name in os.listdir():

@@ -14,7 +14,7 @@ import gc
 import json
 
 import hushfw
-from hushfw import port, store
+from hushfw import journal, port, store
 from hushfw.core import battery, config, frame, kdf, messages
 from hushfw.core.drbg import Drbg
 from hushfw.core.errors import CODES, HushError
@@ -167,7 +167,7 @@ class Meter(_Endpoint):
     def __init__(self, settings):
         super().__init__()
         self._config = settings
-        self._journal = store.Journal()
+        self._journal = journal.Journal()
         self._keep_promises(config.promises(settings))
         self._random, self._boots = _start_generator(settings["fixed_seed"])
         self._identity = Identity(self._random)
@@ -185,7 +185,7 @@ class Meter(_Endpoint):
         if before is not None:
             config.check_tightens(promises, before)
         if promises != before:
-            self._journal.append(store.FLOORS, json.dumps(promises).encode())
+            self._journal.append(journal.FLOORS, json.dumps(promises).encode())
 
     def _make_driver(self, roster):
         driver = self._config["driver"]

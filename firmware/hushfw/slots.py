@@ -7,7 +7,7 @@ so that a peer cannot tell why, and nothing is changed by them.
 
 import struct
 
-from hushfw import port, store
+from hushfw import journal, port
 from hushfw.core import gamma, masking, messages, noise
 from hushfw.core.errors import HushError
 from hushfw.core.register import Register
@@ -206,7 +206,7 @@ class Slots:
         )
         fields = self._report_fields(roster, slot, masking.pack_words(words), gap)
         payload = messages.encode("report", fields)[1]
-        self._journal.append(store.REPORT, self._report_record(roster, slot, recovery) + payload)
+        self._journal.append(journal.REPORT, self._report_record(roster, slot, recovery) + payload)
         return fields
 
     def _share(self, roster, lane):
@@ -219,14 +219,7 @@ class Slots:
 
     def _report_fields(self, roster, slot, words, gap):
         flags = messages.FLAG_GAP if gap else 0
-        tag = masking.tag(
-            self._enrolment.keys.tag_key_up,
-            b"report",
-            roster.hash,
-            self._meter_id,
-            slot,
-            bytes((flags,)) + words,
-        )
+        tag = self._tag_up(b"report", slot, bytes((flags,)) + words)
         return {
             "meter_id": self._meter_id,
             "epoch": roster.epoch,
@@ -235,6 +228,14 @@ class Slots:
             "words": words,
             "tag": tag,
         }
+
+    def _tag_up(self, purpose, slot, content):
+        key, roster = self._enrolment.keys.tag_key_up, self._enrolment.roster
+        return masking.tag(key, purpose, roster.hash, self._meter_id, slot, content)
+
+    def _tag_down(self, purpose, slot, content):
+        key, roster = self._enrolment.keys.tag_key_down, self._enrolment.roster
+        return masking.tag(key, purpose, roster.hash, self._meter_id, slot, content)
 
     def _report_record(self, roster, slot, recovery):
         # slot, epoch, lanes, numbers of the controller, C, the register's carry, the controller
@@ -272,7 +273,7 @@ class Slots:
         )
         if any(known < number <= through for number in self._journal.slots):
             # A boot could not tell from the last report that these are over.
-            self._journal.append(store.EXPIRED, through.to_bytes(8, "big"))
+            self._journal.append(journal.EXPIRED, through.to_bytes(8, "big"))
         self._journal.expire(through)
 
     def resend(self, epoch, slot, turn):
@@ -315,14 +316,7 @@ class Slots:
     def stored(self, epoch, slot, turn, tag):
         """The aggregator has kept this meter's message of that round; it will not ask for it."""
         roster = self._enrolment.roster
-        wanted = masking.tag(
-            self._enrolment.keys.tag_key_down,
-            b"stored",
-            roster.hash,
-            self._meter_id,
-            slot,
-            bytes((turn,)),
-        )
+        wanted = self._tag_down(b"stored", slot, bytes((turn,)))
         if epoch != roster.epoch or not masking.same_tag(tag, wanted):
             raise HushError("bad_tag", "the acknowledgement is not the supplier's, or not for now")
         if self._kept(slot) is None or turn not in (1, 2):
@@ -356,14 +350,7 @@ class Slots:
         return self._answer(roster, slot, silent)
 
     def _check_announced(self, roster, epoch, slot, silent, tag):
-        wanted = masking.tag(
-            self._enrolment.keys.tag_key_down,
-            b"announce",
-            roster.hash,
-            self._meter_id,
-            slot,
-            silent,
-        )
+        wanted = self._tag_down(b"announce", slot, silent)
         members = masking.silent_indexes(silent, roster.members)
         if epoch != roster.epoch or not masking.same_tag(tag, wanted):
             raise HushError("refused", "wrong epoch or tag")
@@ -373,14 +360,14 @@ class Slots:
     def _bar(self, slot, kept):
         # Who is declared silent once never answers in that slot, whatever S comes later.
         if not kept.barred:
-            self._journal.append(store.BARRED, slot.to_bytes(8, "big"))
+            self._journal.append(journal.BARRED, slot.to_bytes(8, "big"))
 
     def _close_round_one(self, roster, slot):
         # From here on no report of this slot leaves, also after a power cut. A slot that has not
         # begun cannot be closed, else one message could silence the meter for years.
         now = roster.slot_at(self.clock_s)
         if now is not None and self.next_slot() <= slot <= now:
-            self._journal.append(store.CLOSED, slot.to_bytes(8, "big"))
+            self._journal.append(journal.CLOSED, slot.to_bytes(8, "big"))
 
     def _answer(self, roster, slot, silent):
         started = port.ticks_ms()
@@ -395,14 +382,7 @@ class Slots:
             digest,
         )
         packed = masking.pack_words(words)
-        tag = masking.tag(
-            self._enrolment.keys.tag_key_up,
-            b"answer",
-            roster.hash,
-            self._meter_id,
-            slot,
-            digest + packed,
-        )
+        tag = self._tag_up(b"answer", slot, digest + packed)
         fields = {
             "meter_id": self._meter_id,
             "epoch": roster.epoch,
@@ -411,7 +391,7 @@ class Slots:
             "tag": tag,
         }
         payload = messages.encode("answer", fields)[1]
-        self._journal.append(store.ANSWER, slot.to_bytes(8, "big") + silent + payload)
+        self._journal.append(journal.ANSWER, slot.to_bytes(8, "big") + silent + payload)
         self.answers += 1
         self.answer_ms = port.ticks_diff(port.ticks_ms(), started)
         return fields

@@ -5,6 +5,7 @@ import os
 from hushfw_checks import expect, refuses, run
 
 from hushfw import store
+from hushfw.journal import ANSWER, BARRED, CLOSED, EPOCH, EXPIRED, FLOORS, REPORT, Journal
 
 FOLDER = "hushfw-check"
 
@@ -37,20 +38,20 @@ def numbered(slot, text=b""):
 
 
 RECORDS = (
-    (store.FLOORS, b'{"least_members": 3}'),
-    (store.EPOCH, b"\0\0\0\x07" + b"h" * 32),
-    (store.REPORT, numbered(5, b"report 5")),
-    (store.ANSWER, numbered(5, b"answer 5")),
-    (store.CLOSED, numbered(6)),
-    (store.REPORT, numbered(7, b"report 7")),
-    (store.BARRED, numbered(7)),
-    (store.EXPIRED, numbered(4)),
+    (FLOORS, b'{"least_members": 3}'),
+    (EPOCH, b"\0\0\0\x07" + b"h" * 32),
+    (REPORT, numbered(5, b"report 5")),
+    (ANSWER, numbered(5, b"answer 5")),
+    (CLOSED, numbered(6)),
+    (REPORT, numbered(7, b"report 7")),
+    (BARRED, numbered(7)),
+    (EXPIRED, numbered(4)),
 )
 
 
 def filled(path):
     """A journal with all kinds of records, and its length after each."""
-    journal = store.Journal(path)
+    journal = Journal(path)
     ends = []
     for kind, payload in RECORDS:
         journal.append(kind, payload)
@@ -71,7 +72,7 @@ def state(journal):
 def check_what_was_appended_is_there_after_a_boot():
     with Folder() as folder:
         filled(folder + "j")
-        journal = store.Journal(folder + "j")
+        journal = Journal(folder + "j")
         expect(journal.floors, {"least_members": 3})
         expect((journal.epoch, journal.roster_hash), (7, b"h" * 32))
         expect((journal.last_masked, journal.closed_through, journal.expired_through), (7, 6, 4))
@@ -89,10 +90,10 @@ def check_a_tail_torn_at_any_byte_loses_only_the_torn_record():
         for length in range(ends[-2], ends[-1] + 1, 3) if ON_FLASH else range(len(whole) + 1):
             write(path, whole[:length])
             kept = len([end for end in ends if end <= length])
-            journal = store.Journal(path)
+            journal = Journal(path)
             got = state(journal)
             store.remove(path)
-            other = store.Journal(path)
+            other = Journal(path)
             for kind, payload in RECORDS[:kept]:
                 other.append(kind, payload)
             expect(got, state(other), length)
@@ -105,9 +106,9 @@ def check_a_torn_journal_goes_on_with_whole_records():
         whole = store.read(path)
         for length in (ends[-1] - 1, ends[-2] + 1, ends[-2] + 4, ends[4] + 20):
             write(path, whole[:length])
-            journal = store.Journal(path)
-            journal.append(store.REPORT, numbered(9, b"report 9"))
-            again = store.Journal(path)
+            journal = Journal(path)
+            journal.append(REPORT, numbered(9, b"report 9"))
+            again = Journal(path)
             expect(state(again), state(journal), length)
             expect(again.last_masked, 9)
 
@@ -121,24 +122,24 @@ def check_damage_is_refused_at_every_byte():
             spoilt = bytearray(whole)
             spoilt[at] ^= 1 << (at & 7)
             write(path, spoilt)
-            refuses("storage", store.Journal, path)
+            refuses("storage", Journal, path)
 
 
 def check_a_rewrite_keeps_what_is_live_and_drops_what_expired():
     with Folder() as folder:
         path = folder + "j"
         filled(path)
-        journal = store.Journal(path)
+        journal = Journal(path)
         longest = 0
         for number in range(8, 20):
-            journal.append(store.REPORT, numbered(number, b"x" * 900))
+            journal.append(REPORT, numbered(number, b"x" * 900))
             journal.slots.mark_stored(number, 1)
             journal.expire(number - 2)
             longest = max(longest, store.size_of(path))
         expect(store.size_of(path) < longest < 8192 + 2000, True, "size")
         expect(journal.last_masked, 19)
         expect(journal.slots.unacknowledged(), 0)
-        again = store.Journal(path)
+        again = Journal(path)
         expect((again.floors, again.epoch), ({"least_members": 3}, 7))
         expect((again.last_masked, again.closed_through, again.expired_through), (19, 6, 4))
         expect(again.payload(again.slots.get(19).report), numbered(19, b"x" * 900))
@@ -149,13 +150,13 @@ def check_slots_never_go_back():
     with Folder() as folder:
         path = folder + "j"
         for number in (3, 4, 1 << 40):
-            journal = store.Journal(path)
-            journal.append(store.REPORT, numbered(number, b"r"))
-            journal.append(store.CLOSED, numbered(number))
-            journal.append(store.CLOSED, numbered(number - 1))
+            journal = Journal(path)
+            journal.append(REPORT, numbered(number, b"r"))
+            journal.append(CLOSED, numbered(number))
+            journal.append(CLOSED, numbered(number - 1))
             journal.expire(number)
             expect((journal.last_masked, journal.closed_through), (number, number))
-            journal = store.Journal(path)
+            journal = Journal(path)
             expect((journal.last_masked, journal.closed_through), (number, number))
 
 
