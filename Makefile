@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(PY) -m pytest tests -n auto
 	$(PY) -m pytest hil --board unix
-	$(PY) -m pytest hil --board pico
+	$(PY) -m pytest hil --board pico -n auto --dist loadgroup
 
 lint: $(INSTALLED) $(STUBS)
 	$(PY) -m ruff check --output-format concise .

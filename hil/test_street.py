@@ -240,6 +240,9 @@ def agreed_before(twin: Twin) -> bytes:
     return next(pairs.files(keys, supplier.public_key))[provision.PAIRS_FILE][: -store.PAIR_BYTES]
 
 
+one_worker = pytest.mark.xdist_group("one scenario for all of these")
+
+
 @pytest.fixture(scope="module")
 def ran(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     files = provision.files(plan_of(board.facts.name))
@@ -259,12 +262,14 @@ def ran(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(street, on_board, on_twin, board.files(), twin.files())
 
 
+@one_worker
 def test_a_board_says_what_cpython_says_byte_for_byte(ran: Ran) -> None:
     for number, (said, wanted) in enumerate(zip(ran.board.bodies, ran.twin.bodies, strict=True)):
         assert said == wanted, number
     assert ran.board.transcript() == ran.twin.transcript()
 
 
+@one_worker
 def test_a_board_keeps_what_cpython_keeps(ran: Ran) -> None:
     assert sorted(ran.board_files) == sorted(ran.twin_files)
     for name, content in ran.twin_files.items():
@@ -284,6 +289,7 @@ def _records(journal: bytes) -> list[tuple[int, Any]]:
     return out
 
 
+@one_worker
 def test_a_slot_adds_up_with_the_partners_and_not_without_one(ran: Ran) -> None:
     silent = ran.street.announcement(1, 4)["silent"]
     report = _words(ran.board.of_kind("report")[1])
@@ -303,6 +309,7 @@ def _words(body: bytes) -> list[int]:
     return list(masking.unpack_words(messages.decode(body[0], body[1:])[1]["words"]))
 
 
+@one_worker
 def test_after_a_reset_the_journal_goes_on_where_it_was(ran: Ran) -> None:
     reports = [b for b in ran.board.bodies if b[0] == messages.BY_NAME["report"][0]]
     slots = [messages.decode(b[0], b[1:])[1]["slot"] for b in reports]

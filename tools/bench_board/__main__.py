@@ -1,0 +1,145 @@
+"""``python -m tools.bench_board``: measure the firmware, show the figures, keep them as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import hushfw
+from hushfw.core.roster import MAX_MEMBERS
+from hushmeter.devices.boards import load_board
+from hushmeter.errors import HushmeterError
+from tools.bench.measure import machine_facts
+from tools.bench_board import show
+from tools.bench_board.alone import measure_curves, measure_firmware, measure_parts
+from tools.bench_board.backends import Backend, firmware_source, make_backend
+from tools.bench_board.figures import Failure, Row, Rows
+from tools.bench_board.life import measure_life
+
+BOARD = "pico"
+DEFAULT_OUT = Path("out/bench/board.json")
+AGREED_MEMBERS = 12
+"""Up to this size the meter makes its own key and agrees on every pair by X25519."""
+
+MEMBERS, QUICK_MEMBERS = (12, 100, 1000), (12,)
+MOST_JOBS = 4
+
+Task = Callable[[], Rows]
+
+
+def sizes(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    """Sizes of streets from a text such as ``12,100``."""
+    try:
+        found = tuple(sorted({int(word) for word in text.split(",") if word}))
+    except ValueError:
+        found = (0,)
+    if any(not 4 <= size <= MAX_MEMBERS for size in found):
+        raise click.BadParameter(f"{text!r}: wanted sizes of streets, 4 to {MAX_MEMBERS}: 12,100")
+    return found
+
+
+def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
+    """What can be measured side by side, in the order of the table."""
+    lives = [
+        partial(measure_life, board, size, quick or size > AGREED_MEMBERS, quick)
+        for size in members
+    ]
+    parts = [partial(measure_parts, board, size, quick) for size in members]
+    alone = [partial(measure_firmware, board, quick), partial(measure_curves, board, quick)]
+    return [alone[0], *lives, alone[1], *parts]
+
+
+def run_all(work: list[Task], jobs: int) -> Rows:
+    """The rows of all tasks in their order; the last, which are the longest, start first."""
+    if jobs == 1:
+        return [row for task in work for row in task()]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool, cancelled(pool):
+        running: list[Future[Rows]] = [pool.submit(task) for task in reversed(work)]
+        return [row for future in reversed(running) for row in future.result()]
+
+
+@contextmanager
+def cancelled(pool: Executor) -> Iterator[None]:
+    """After an error nothing new is begun."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def facts_of(backend: Backend) -> dict[str, Any]:
+    """What the figures belong to: the board, what ran, and what it ran."""
+    digest = hashlib.sha256()
+    for name, data in sorted(firmware_source().items()):
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    return {
+        "name": backend.facts.name,
+        "description": backend.facts.description,
+        "emulated": True,
+        "clock": backend.clock,
+        "interpreter": backend.identity(),
+        "firmware": {"version": hushfw.__version__, "sha256": digest.hexdigest()},
+    }
+
+
+@click.command()
+@click.option("--board", default=BOARD, show_default=True, help="pico (emulated) or unix.")
+@click.option("--quick", is_flag=True, help="12 meters with pairs at hand: a trial, no figures.")
+@click.option("--members", default="", callback=sizes, help="Sizes of streets, such as 12,100.")
+@click.option("--jobs", type=click.IntRange(1), help="Emulated boards at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON and no table.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_OUT)
+def main(
+    board: str, quick: bool, members: tuple[int, ...], jobs: int | None, as_json: bool, out: Path
+) -> None:
+    """Measure the firmware on a board that is not there."""
+    console = Console(stderr=as_json, width=None if Console().is_terminal else 160)
+    backend = make_backend(board)
+    facts = facts_of(backend)
+    console.print(show.board_line(facts))
+    members = members or (QUICK_MEMBERS if quick else MEMBERS)
+    # Simulated time does not care what else this machine does; wall time does.
+    if backend.clock == "wall":
+        jobs = 1
+    jobs = jobs or min(MOST_JOBS, len(os.sched_getaffinity(0)))
+    with console.status(f"measuring, streets of {', '.join(map(str, members))}"):
+        rows = run_all(tasks(board, members, quick), jobs)
+    failures = [row for row in rows if isinstance(row, Failure)]
+    kept = {
+        "quick": quick,
+        "board": facts,
+        "machine": machine_facts(),
+        "rows": [row.as_json() for row in rows if isinstance(row, Row)],
+        "failures": [failure.as_json() for failure in failures],
+    }
+    text = json.dumps(kept, indent=2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(text)
+    else:
+        console.print(show.table(load_board(board).description, backend.clock, rows))
+        console.print(f"written to {out}")
+    if failures:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HushmeterError as error:
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        raise SystemExit(f"error: {error}{hint}") from error

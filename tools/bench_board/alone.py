@@ -1,0 +1,90 @@
+"""What is measured at the prompt: imports, and the parts of a meter's work one by one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hil.twin import Twin
+from hushmeter.cluster import enrolment
+from hushmeter.link import Link
+from tools.bench_board.backends import (
+    Backend,
+    firmware_compiled,
+    firmware_source,
+    make_backend,
+    modules,
+    script,
+)
+from tools.bench_board.figures import Add, Rows, collect
+from tools.bench_board.street import METER_ID, Street
+
+FIRMWARE, PARTS = "Firmware", "Parts of the work"
+REPEATS, QUICK_REPEATS = (3, 20, 100), (1, 5, 10)
+"""Of most parts, of a noise share, of a journal append."""
+
+CURVES_MEMBERS = 12
+
+
+def measure_firmware(board: str, quick: bool) -> Rows:
+    """Sizes of the firmware, and how long a board takes to import it."""
+
+    def measure(add: Add) -> None:
+        backend = make_backend(board)
+        source, compiled = firmware_source(), firmware_compiled(backend.facts.name)
+        for form, files in ((".mpy", compiled), (".py", source)):
+            add(FIRMWARE, form, "bytes", sum(map(len, files.values())), note=f"{len(files)} files")
+            repeats = 3 if backend.clock == "wall" and not quick else 1
+            found = [imports(backend, files) for _ in range(repeats)]
+            add(FIRMWARE, f"{form}, import", "s", [took_s for took_s, _ in found])
+            add(FIRMWARE, f"{form}, stays on the heap", "bytes", [kept for _, kept in found])
+
+    return collect("the firmware's import", None, measure)
+
+
+def imports(backend: Backend, files: dict[str, bytes]) -> tuple[float, int]:
+    """Seconds, and bytes that stay on the heap."""
+    (line,) = backend.run("import imports", modules(files) | script("imports"))
+    took_us, kept_bytes = map(int, line.split())
+    return took_us / 1e6, kept_bytes
+
+
+def measure_parts(board: str, members: int, quick: bool) -> Rows:
+    """Each part of the work of an enrolled meter in a street of this size, but for the curves."""
+
+    def measure(add: Add) -> None:
+        repeats, shares, appends = QUICK_REPEATS if quick else REPEATS
+        add_parts(board, members, f"main({repeats}, {shares}, {appends})", members, add)
+
+    return collect("the parts of the work", members, measure)
+
+
+def measure_curves(board: str, quick: bool) -> Rows:
+    """Agreement and verification on an enrolled meter, with its heap as it is in use."""
+
+    def measure(add: Add) -> None:
+        add_parts(board, CURVES_MEMBERS, f"curves({1 if quick else 3})", None, add)
+
+    return collect("the curves", None, measure)
+
+
+def add_parts(board: str, members: int, call: str, shown: int | None, add: Add) -> None:
+    """Run a function of the script ``parts`` on an enrolled meter, and add what it prints."""
+    backend = make_backend(board)
+    firmware = modules(firmware_compiled(backend.facts.name))
+    files = firmware | enrolled(backend.facts.name, members) | script("parts")
+    for line in backend.run(f"import parts\nparts.{call}", files):
+        name, samples_us = line.split("\t")
+        samples_s = [int(sample) / 1e6 for sample in samples_us.split()]
+        add(PARTS, name, "s", samples_s, members=shown)
+
+
+def enrolled(board: str, members: int) -> dict[str, bytes]:
+    """The storage of an enrolled meter, made by the same firmware on this interpreter."""
+    street = Street(members, board, provisioned=True, slots_today=1)
+    with tempfile.TemporaryDirectory() as folder:
+        twin = Twin(Path(folder), street.files)
+        link = Link(twin)
+        hello = link.request("hello_request").fields
+        enrolment.deliver({METER_ID: link}, street.enrol(hello["public_key"]))
+        return twin.files()

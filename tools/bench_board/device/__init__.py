@@ -1,0 +1,1 @@
+"""What a benchmark runs at a board's prompt."""

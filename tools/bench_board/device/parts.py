@@ -1,0 +1,130 @@
+"""Times the parts of a meter's work one by one, on a meter that is enrolled in this storage.
+
+    main(repeats, shares, appends)      all but the curves
+    curves(repeats)                     the curves, which do not depend on the street
+
+Each prints a line a part: its name, a tab, and microseconds for each repeat, separated by blanks. A
+collection before each repeat is not counted; those that fall into it are. The key file and the
+journal of this storage are written to, so it is of no use afterwards.
+"""
+
+import gc
+import time
+
+from hushfw import enrolment, journal, meter, port
+from hushfw.core import ed25519, masking, noise
+from hushfw.core import roster as rosters
+from hushfw.core.health import check_entropy
+
+_REPORT_RECORD_BYTES = 86
+
+
+def show(name, samples_us):
+    print(name + "\t" + " ".join([str(sample) for sample in samples_us]))
+
+
+def timed(name, repeats, action):
+    samples_us = []
+    for _ in range(repeats):
+        gc.collect()
+        started = time.ticks_us()
+        action()
+        samples_us.append(time.ticks_diff(time.ticks_us(), started))
+    show(name, samples_us)
+
+
+def drain(pairs):
+    for _ in pairs:
+        pass
+
+
+def time_collection(repeats):
+    samples_us = []
+    for _ in range(repeats):
+        started = time.ticks_us()
+        gc.collect()
+        samples_us.append(time.ticks_diff(time.ticks_us(), started))
+    show("garbage collection", samples_us)
+
+
+def time_slot(repeats, roster, enrolled):
+    keys, own, slot = enrolled.keys, enrolled.own_index, roster.first_slot
+    silent = masking.silent_map(roster.members, [roster.members - 1])
+    digest = masking.silent_digest(roster.hash, slot, silent)
+    stream = keys.keystream_key(slot)
+    zero = [0] * roster.lanes
+    timed("pair keys read from flash", repeats, lambda: drain(keys.pair_keys(slot)))
+    timed(
+        "masks of a report, keys read",
+        repeats,
+        lambda: masking.report_words(zero, own, keys.pair_keys(slot), stream, zero, slot),
+    )
+    timed(
+        "masks of an answer, keys read",
+        repeats,
+        lambda: masking.answer_words(own, keys.pair_keys(slot), zero, slot, silent, digest),
+    )
+    timed(
+        "authentication tag",
+        repeats,
+        lambda: masking.tag(keys.tag_key_up, b"report", roster.hash, 1, slot, bytes(9)),
+    )
+
+
+def time_writes(appends, home_log):
+    book = journal.Journal("bench.bin")
+    numbers = iter(range(1, 2 * appends))
+    record = bytes(_REPORT_RECORD_BYTES - 8)
+
+    def append():
+        book.append(journal.REPORT, next(numbers).to_bytes(8, "big") + record)
+
+    timed("journal append", appends, append)
+    timed("journal rewrite, these records", 1, book._rewrite)
+    timed("home log record", 3, lambda: home_log.append(1, 600, [(1, 1, False)], 0, False))
+
+
+def time_enrolment(roster, enrolled, own_id, own_key):
+    read_at = enrolment._reader(enrolment._path(roster.epoch))
+    timed("roster hashed", 1, lambda: rosters.hash_of(roster, read_at))
+    timed(
+        "members checked",
+        1,
+        lambda: rosters.check_members(roster, read_at, own_id, own_key),
+    )
+    timed("stored pairs found", 1, lambda: enrolled._missing_pairs(roster, read_at))
+    timed("key file derived", 1, lambda: enrolled.keys.derive(read_at))
+    timed("key file checked", 1, enrolled.keys.check)
+    slots_a_day = 86400 // roster.slot_s
+    timed(
+        "key file ratcheted to the next day",
+        1,
+        lambda: enrolled.keys.keystream_key(roster.first_slot + slots_a_day),
+    )
+
+
+def main(repeats, shares, appends):
+    booted = meter.boot()
+    enrolled = booted._enrolment
+    roster = enrolled.roster
+    random = booted._random
+    time_collection(repeats)
+    timed("entropy of a boot, taken and tested", 1, lambda: check_entropy(port.entropy(128)))
+    num, den = roster.lane_list[0].scale()
+    timed("noise share", shares, lambda: noise.share(random, roster.noise_shape(), num, den))
+    time_slot(repeats, roster, enrolled)
+    time_writes(appends, booted._home_log)
+    time_enrolment(roster, enrolled, booted._config["meter_id"], booted._identity.public_key)
+
+
+def curves(repeats):
+    booted = meter.boot()
+    roster = booted._enrolment.roster
+    peer, message = roster.supplier_key, rosters.signed_message(roster.hash)
+    timed("X25519 agreement", repeats, lambda: booted._identity.shared_secret(peer))
+    # Refused by the last comparison only, so it takes as long as a good one.
+    timed(
+        "Ed25519 verification",
+        repeats,
+        lambda: ed25519.verify(roster.authority_key, message, bytes(64)),
+    )
