@@ -82,8 +82,8 @@ class NotAtHand(HushmeterError):
     """Something is missing to run this kind of board here."""
 
 
-def make_board(name: str) -> Board:
-    """Return the board that the option ``--board`` names.
+def make_board(name: str, force: bool = False) -> Board:
+    """Return the board that the option ``--board`` names; a real one only with ``force``.
 
     Raises
     ------
@@ -93,6 +93,11 @@ def make_board(name: str) -> Board:
         If there is no such board or port.
     """
     if "/" in name or ":" in name or name.upper().startswith("COM"):
+        if not force:
+            raise HushmeterError(
+                "this is a real board: the suite deletes its files and provisions it with a fixed "
+                "seed, which is insecure; say --force if that is right"
+            )
         from hil.port_board import PortBoard
 
         return PortBoard(name)

@@ -20,6 +20,9 @@ _BOARD = pytest.StashKey[Board | None]()
 _WHY_NOT = pytest.StashKey[str]()
 _NUMBERS = pytest.StashKey[dict[str, Any]]()
 
+_TIMEOUT_S = 1800
+"""Busy code on an emulated board takes fifteen times as long as on the board."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -28,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME|PORT",
         help="what to test: unix, pico (emulated), or the serial port of a board, "
         "whose files are replaced (default: unix)",
+    )
+    parser.addoption(
+        "--force",
+        action="store_true",
+        help="test a real board: its files are deleted and its seed is fixed (insecure)",
     )
 
 
@@ -41,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.help or config.option.collectonly or controls_workers:
         return
     try:
-        config.stash[_BOARD] = make_board(config.option.board)
+        config.stash[_BOARD] = make_board(config.option.board, config.option.force)
     except NotAtHand as error:
         config.stash[_WHY_NOT] = f"{error.message} ({error.hint})" if error.hint else error.message
     except HushmeterError as error:
@@ -50,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
         reason = _why_not(config, item)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))

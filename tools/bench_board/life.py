@@ -18,7 +18,7 @@ from tools.bench_board.street import QUICK_ROW_S, ROW_S, SLOT_S, Street
 START, ENROLMENT, SLOT, ROUND_TWO = "Start", "Enrolment", "Report", "Answer"
 HEAP, FLASH, WIRE = "Free heap", "Flash", "Wire"
 
-PROVISIONED = "its key and pairs.bin were made on the host"
+PROVISIONED = "key and pairs.bin made on the host"
 METERS_CLOCK = "as its status message says"
 CHUNK_BYTES = frame.MAX_PAYLOAD - 64
 LEAST_OWN_MS = 10
@@ -103,12 +103,11 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
         slots_today = 1 if quick else 3
         row_s = QUICK_ROW_S if quick else ROW_S
         street = Street(members, backend.facts.name, provisioned, slots_today, row_s)
-        note = PROVISIONED if provisioned else ""
+        note = PROVISIONED if provisioned else "makes its key"
         with backend.meter(street.files) as machine:
             meter = Meter(machine, backend.facts.flash)
             hello = meter.boot()
-            made = "key at hand" if provisioned else "its key made"
-            add(START, f"first boot to hello, {made}", "s", hello.took_s, note=note)
+            add(START, "first boot to hello", "s", hello.took_s, note=note)
             add(HEAP, "after boot, not collected", "bytes", meter.status()["free_heap_bytes"])
             enrol(meter, street, hello.reply.fields["public_key"], add)
             slots = [one_slot(meter, street, slot + 1) for slot in range(slots_today)]
@@ -225,12 +224,12 @@ def add_wire(slot: SlotFigures, street: Street, add: Add) -> None:
 
 
 def add_storage(files: dict[str, bytes], members: int, add: Add) -> None:
-    """Files of an enrolled meter; a pair is one of the N - 1 partners."""
+    """Files of an enrolled meter, whole and by each of its N - 1 partners."""
     kinds = (("pairs.bin", "pairs"), ("keys-*.bin, a day", "keys-"), ("roster-*.bin", "roster-"))
     for name, prefix in kinds:
-        sizes = [len(data) for path, data in files.items() if path.startswith(prefix)]
-        each = max(sizes, default=0) / (members - 1)
-        add(FLASH, name, "bytes", max(sizes, default=0), note=f"{each:.1f} bytes a pair")
+        size = max(len(data) for path, data in files.items() if path.startswith(prefix))
+        add(FLASH, name, "bytes", size)
+        add(FLASH, f"{name}, by partner", "bytes", size / (members - 1))
 
 
 def wear(before: bytes, after: bytes, flash: Flash) -> Wear:

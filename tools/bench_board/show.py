@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Collection
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,9 +19,11 @@ SIMULATED = (
 )
 WALL = "Processes of the unix port: times are wall time on this machine, heaps twice a board's."
 
+MOST_FOR_A_MEDIAN = 3
+
 
 def table(title: str, clock: str, rows: Rows) -> RenderableType:
-    """Figures by topic, in the order in which topics first appear, then what went wrong."""
+    """Figures by topic, a column for each size of street, then what went wrong."""
     out = Table(
         title=Text(title, style="bold"),
         title_justify="left",
@@ -28,37 +32,41 @@ def table(title: str, clock: str, rows: Rows) -> RenderableType:
         box=None,
         pad_edge=False,
     )
-    out.add_column("meters", justify="right")
-    out.add_column("figure", no_wrap=True)
-    for name in ("median", "min to max"):
-        out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("", style="dim", overflow="fold")
     figures = [row for row in rows if isinstance(row, Row)]
+    sizes = sorted({row.members for row in figures if row.members is not None})
+    out.add_column("median, or mean and worst of many", no_wrap=True)
+    for heading in ("any street", *(f"{size:,} meters" for size in sizes)):
+        out.add_column(heading, justify="right", no_wrap=True)
+    out.add_column("", style="dim", overflow="fold")
     for topic in dict.fromkeys(row.topic for row in figures):
-        out.add_row("", Text(topic, style="bold"))
-        for row in _by_case([row for row in figures if row.topic == topic]):
-            out.add_row(*(Text(cell) for cell in _cells(row)))
+        out.add_row(Text(topic, style="bold"))
+        under = [row for row in figures if row.topic == topic]
+        for case in dict.fromkeys(row.case for row in under):
+            found = {row.members: row for row in under if row.case == case}
+            cells = [_cell(found.get(size)) for size in (None, *sizes)]
+            out.add_row(*map(Text, [f"  {case}", *cells, _note(found.values())]))
     failures = [Text(_failure(row), style="red") for row in rows if isinstance(row, Failure)]
     return Group(out, *failures, Text(""))
 
 
-def _by_case(rows: list[Row]) -> list[Row]:
-    """One case after the other, each from the smallest street to the largest."""
-    order = list(dict.fromkeys(row.case for row in rows))
-    return sorted(rows, key=lambda row: (order.index(row.case), row.members or 0))
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    if len(row.samples) <= MOST_FOR_A_MEDIAN:
+        return amount(row.median, row.unit)
+    mean = statistics.fmean(row.samples)
+    return f"{amount(mean, row.unit)}, {amount(max(row.samples), row.unit)}"
 
 
-def _cells(row: Row) -> list[str]:
-    low, high = (amount(bound(row.samples), row.unit) for bound in (min, max))
-    mean = f"mean {amount(row.as_json()['mean'], row.unit)} of {len(row.samples)}"
-    notes = [mean] if len(row.samples) > 3 else []
-    return [
-        "" if row.members is None else f"{row.members:,}",
-        row.case,
-        amount(row.median, row.unit),
-        "" if low == high else f"{low} to {high}",
-        "; ".join([*notes, row.note] if row.note else notes),
-    ]
+def _note(rows: Collection[Row]) -> str:
+    """What the rows of one case say; a note that not all of them share names its streets."""
+    sizes: dict[str, list[str]] = {}
+    for row in rows:
+        sizes.setdefault(row.note, []).append(f"{row.members:,}" if row.members else "")
+    sizes.pop("", None)
+    if len(sizes) == 1 and len(next(iter(sizes.values()))) == len(rows):
+        return next(iter(sizes))
+    return "; ".join(f"{', '.join(where)}: {note}" for note, where in sizes.items())
 
 
 def _failure(failure: Failure) -> str:
