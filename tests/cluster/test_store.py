@@ -131,14 +131,12 @@ def test_a_slot_that_could_not_be_closed_stays_open_for_answers(
     take(aggregator, KIT.reports(1, VALUES))
     aggregator.announce(1)
     with monkeypatch.context() as patch:
-        failing(aggregator._store, patch, "put_missed_answers", FULL)
+        failing(aggregator._store, patch, "put_slot", FULL)
         with pytest.raises(HushmeterError, match="disk is full"):
             aggregator.close(1)
     assert slot.state == ANSWERING
-    assert aggregator._store.missed_answers() == {}
     assert aggregator._store.slots()[0].state == ANSWERING
     assert aggregator.close(1).state == VOID
-    assert aggregator._store.missed_answers() == dict.fromkeys(KIT.meters, 1)
     aggregator._store.close()
 
 
@@ -167,9 +165,6 @@ def test_what_is_put_is_read_again(tmp_path: Path) -> None:
         for row in reversed(rows):
             store.put_slot(row)
         store.put_messages([(1, 2, 7, b"b"), (1, 1, 9, b"a"), (2, 1, 7, b"c")])
-        store.put_missed_answers(1, [7, 9])
-        store.put_missed_answers(2, [7])
-        store.put_missed_answers(2, [7])
     store.close()
     store = Store(tmp_path / "street.db")
     assert store.slots() == rows
@@ -177,7 +172,6 @@ def test_what_is_put_is_read_again(tmp_path: Path) -> None:
     assert store.message(1, 2, 7) == b"b"
     assert store.message(1, 2, 8) is None
     assert list(store.all_bodies()) == [b"a", b"b", b"c"]
-    assert store.missed_answers() == {7: 2, 9: 1}
     store.close()
 
 

@@ -19,6 +19,7 @@ The aggregator has no transport and no clock of its own: it takes messages and g
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -141,11 +142,6 @@ class Aggregator:
             self._rules.day(self._rules.first_slot),
             self._rules.lanes,
         )
-        self._left_out = {
-            meter_id
-            for meter_id, count in self._store.missed_answers().items()
-            if count >= MOST_MISSED_ANSWERS
-        }
 
     def _load(self) -> None:
         for row in self._store.slots():
@@ -157,6 +153,7 @@ class Aggregator:
             slot.answers = self._stored_words(row.slot, messages.ANSWER_ROUND)
             self.slots[row.slot] = slot
             self._newest = row.slot
+        self._judge()
 
     def _stored_words(self, slot: int, turn: int) -> dict[int, bytes]:
         bodies = self._store.messages(slot, turn)
@@ -201,17 +198,25 @@ class Aggregator:
         self,
         changes: Sequence[tuple[Slot, dict[str, Any]]],
         bodies: Sequence[tuple[int, int, int, bytes]] = (),
-        missed: Sequence[int] = (),
     ) -> None:
         """Keep slots' new fields, and what goes with them, in one commit; then change the slots."""
         with self._store.transaction():
             self._store.put_messages(bodies)
             for slot, fields in changes:
                 self._store.put_slot(self._row(replace(slot, **fields)))
-                self._store.put_missed_answers(slot.number, missed)
         for slot, fields in changes:
             for name, value in fields.items():
                 setattr(slot, name, value)
+
+    def _judge(self) -> None:
+        """Leave out who owes the answers of three void slots; whoever gives them is back in."""
+        owed = Counter(
+            meter_id
+            for slot in self.slots.values()
+            if slot.state == VOID and slot.silent is not None
+            for meter_id in slot.unanswered()
+        )
+        self._left_out = {m for m, count in owed.items() if count >= MOST_MISSED_ANSWERS}
 
     def _row(self, slot: Slot) -> SlotRow:
         return SlotRow(
@@ -264,6 +269,8 @@ class Aggregator:
         for (number, turn, meter_id), word in words.items():
             slot = self.slots[number]
             (slot.reports if turn == messages.REPORT_ROUND else slot.answers)[meter_id] = word
+        if changes:
+            self._judge()
 
     def _check(
         self, body: bytes, taken: dict[tuple[int, int, int], bytes]
@@ -399,9 +406,8 @@ class Aggregator:
         if slot.state == ANSWERING:
             missing = slot.unanswered()
             reason = "no answer from " + ", ".join(map(str, missing))
-            self._change([(slot, {"state": VOID, "reason": reason})], missed=missing)
-            counts = self._store.missed_answers()
-            self._left_out |= {m for m in missing if counts[m] >= MOST_MISSED_ANSWERS}
+            self._change([(slot, {"state": VOID, "reason": reason})])
+            self._judge()
         return slot
 
     def _outcome(self, slot: Slot, answers: dict[int, bytes]) -> dict[str, Any]:

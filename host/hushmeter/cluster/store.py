@@ -28,9 +28,6 @@ CREATE TABLE messages (
     slot INTEGER NOT NULL, round INTEGER NOT NULL, meter_id INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (slot, round, meter_id)
 ) WITHOUT ROWID;
-CREATE TABLE missed_answers (
-    meter_id INTEGER NOT NULL, slot INTEGER NOT NULL, PRIMARY KEY (meter_id, slot)
-) WITHOUT ROWID;
 """
 
 
@@ -168,16 +165,6 @@ class Store:
         with self._guarded():
             for (body,) in self._db.execute(query):
                 yield body
-
-    def put_missed_answers(self, slot: int, meters: Iterable[int]) -> None:
-        self._db.executemany(
-            "INSERT OR IGNORE INTO missed_answers VALUES (?, ?)",
-            [(meter_id, slot) for meter_id in meters],
-        )
-
-    def missed_answers(self) -> dict[int, int]:
-        """In how many slots each meter reported and did not answer in time."""
-        return dict(self._read("SELECT meter_id, COUNT(*) FROM missed_answers GROUP BY meter_id"))
 
     def close(self) -> None:
         self._db.close()
