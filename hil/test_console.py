@@ -2,8 +2,10 @@
 
 import time
 
+import pytest
+
 from hil.backends import Board
-from hushmeter.link import Transport
+from hushmeter.link import Link, Transport
 
 READY = b"ready"
 ECHO = b"""
@@ -74,3 +76,17 @@ def test_nothing_is_said_that_was_not_asked_for(board: Board) -> None:
     assert link.read(0.5) == b""
     assert exchange(link, b"\0") == b"\0"
     assert link.read(0.5) == b""
+
+
+@pytest.mark.needs("reset")
+def test_maintenance_gives_the_interpreters_prompt_back(board: Board) -> None:
+    """Also where nothing is provisioned; on the unix port the process ends instead."""
+    link = Link(board.boot({}), timeout_s=60.0, tries=1)
+    assert "not_provisioned" in link.request("hello_request").fields["problem"]
+    assert link.request("maintenance").name == "ok"
+    link.transport.write(b"\r\nprint(6 * 7)\r\n")
+    said = b""
+    deadline = time.monotonic() + WAIT_S
+    while b"42" not in said and time.monotonic() < deadline:
+        said += link.transport.read(1.0)
+    assert b"42\r\n>>> " in said
