@@ -173,7 +173,7 @@ def text_files() -> Iterator[tuple[Path, str]]:
 
 def test_no_file_names_a_package_registrys_host() -> None:
     # Put together here, so that this file does not name them either.
-    hosts = [".".join(name) for name in (("pypi", "org"), ("pythonhosted", "org"))]
+    hosts = [".".join(name) for name in (("pypi", "org"), ("python" + "hosted", "org"))]
     hosts += [".".join(name) for name in (("npmjs", "org"), ("npmjs", "com"), ("deb", "debian"))]
     files = list(text_files())
     assert len(files) > 20

@@ -27,6 +27,7 @@ KEYS = {
     "true_total_wh",
     "noisy_total_wh",
     "clipped_readings",
+    "flagged_readings",
     "mean_abs_error_wh",
     "expected_abs_error_wh",
     "messages_refused",
@@ -157,6 +158,8 @@ def test_without_noise_the_total_is_what_the_file_says(
     assert set(summary) == KEYS
     assert summary["noisy_total_wh"] == summary["true_total_wh"]
     assert summary["true_total_wh"] == expected_totals(path, slots, minutes)[0]
+    with_gaps = make in (wide_with_gaps, minutes_of_one_home)
+    assert (summary["flagged_readings"] > 0) == with_gaps
     assert all(isinstance(total, int) for total in summary["noisy_total_wh"])
     assert (summary["meters"], summary["slots"]) == (4, slots)
     assert summary["void_slots"] == summary["completed_slots"] == []

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hushmeter.devices.boards import load_board
 from hushmeter.errors import HushmeterError
 from tools.bench.measure import machine_facts
 from tools.bench_board import show
-from tools.bench_board.alone import measure_curves, measure_firmware, measure_parts
+from tools.bench_board.alone import measure_board, measure_firmware, measure_street
 from tools.bench_board.backends import Backend, firmware_source, make_backend
 from tools.bench_board.figures import Failure, Row, Rows
 from tools.bench_board.life import measure_life
@@ -35,7 +36,13 @@ AGREED_MEMBERS = 12
 MEMBERS, QUICK_MEMBERS = (12, 100, 1000), (12,)
 MOST_JOBS = 4
 
-Task = Callable[[], Rows]
+
+@dataclass(frozen=True)
+class Task:
+    """What one process measures; the larger the street, the longer it takes."""
+
+    members: int
+    measure: Callable[[], Rows]
 
 
 def sizes(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -52,22 +59,23 @@ def sizes(context: click.Context, parameter: click.Parameter, text: str) -> tupl
 def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
     """What can be measured side by side, in the order of the table."""
     lives = [
-        partial(measure_life, board, size, quick or size > AGREED_MEMBERS, quick)
+        Task(size, partial(measure_life, board, size, quick or size > AGREED_MEMBERS, quick))
         for size in members
     ]
-    parts = [partial(measure_parts, board, size, quick) for size in members]
-    alone = [partial(measure_firmware, board, quick), partial(measure_curves, board, quick)]
-    return [alone[0], *lives, alone[1], *parts]
+    parts = [Task(size, partial(measure_street, board, size, quick)) for size in members]
+    firmware = Task(0, partial(measure_firmware, board, quick))
+    return [firmware, *lives, Task(0, partial(measure_board, board, quick)), *parts]
 
 
 def run_all(work: list[Task], jobs: int) -> Rows:
-    """The rows of all tasks in their order; the last, which are the longest, start first."""
+    """The rows of all tasks in their order; those of large streets start first."""
     if jobs == 1:
-        return [row for task in work for row in task()]
+        return [row for task in work for row in task.measure()]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool, cancelled(pool):
-        running: list[Future[Rows]] = [pool.submit(task) for task in reversed(work)]
-        return [row for future in reversed(running) for row in future.result()]
+        longest_first = sorted(range(len(work)), key=lambda i: -work[i].members)
+        running: dict[int, Future[Rows]] = {i: pool.submit(work[i].measure) for i in longest_first}
+        return [row for i in sorted(running) for row in running[i].result()]
 
 
 @contextmanager

@@ -16,14 +16,11 @@ from tools.bench_board.backends import (
     modules,
     script,
 )
-from tools.bench_board.figures import Add, Rows, collect
+from tools.bench_board.figures import LARGE, Add, Rows, collect
 from tools.bench_board.street import METER_ID, Street
 
 FIRMWARE, PARTS = "Firmware", "Parts of the work"
-REPEATS, QUICK_REPEATS = (3, 20, 100), (1, 5, 10)
-"""Of most parts, of a noise share, of a journal append."""
-
-CURVES_MEMBERS = 12
+ANY_STREET = 12
 
 
 def measure_firmware(board: str, quick: bool) -> Rows:
@@ -49,23 +46,24 @@ def imports(backend: Backend, files: dict[str, bytes]) -> tuple[float, int]:
     return took_us / 1e6, kept_bytes
 
 
-def measure_parts(board: str, members: int, quick: bool) -> Rows:
-    """Each part of the work of an enrolled meter in a street of this size, but for the curves."""
+def measure_street(board: str, members: int, quick: bool) -> Rows:
+    """Each part of the work of an enrolled meter that depends on the size of its street."""
 
     def measure(add: Add) -> None:
-        repeats, shares, appends = QUICK_REPEATS if quick else REPEATS
-        add_parts(board, members, f"main({repeats}, {shares}, {appends})", members, add)
+        repeats = 1 if quick or members > LARGE else 3
+        add_parts(board, members, f"by_street({repeats}, {5 if quick else 20})", members, add)
 
     return collect("the parts of the work", members, measure)
 
 
-def measure_curves(board: str, quick: bool) -> Rows:
-    """Agreement and verification on an enrolled meter, with its heap as it is in use."""
+def measure_board(board: str, quick: bool) -> Rows:
+    """Each part that does not, with the heap as a meter has it: curves, journal, collections."""
 
     def measure(add: Add) -> None:
-        add_parts(board, CURVES_MEMBERS, f"curves({1 if quick else 3})", None, add)
+        repeats, appends = (1, 10) if quick else (3, 100)
+        add_parts(board, ANY_STREET, f"by_board({repeats}, {appends})", None, add)
 
-    return collect("the curves", None, measure)
+    return collect("the parts that depend on no street", None, measure)
 
 
 def add_parts(board: str, members: int, call: str, shown: int | None, add: Add) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 from hushmeter.errors import HushmeterError
 
+LARGE = 100
+"""A street of more meters is measured fewer times: a slot of it takes a minute of wall time."""
+
 
 @dataclass(frozen=True)
 class Row:

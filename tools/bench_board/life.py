@@ -12,7 +12,7 @@ from hushmeter.devices.boards import Flash
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, Message
 from tools.bench_board.backends import TIMEOUT_S, Machine, make_backend
-from tools.bench_board.figures import Add, Rows, collect
+from tools.bench_board.figures import LARGE, Add, Rows, collect
 from tools.bench_board.street import QUICK_ROW_S, ROW_S, SLOT_S, Street
 
 START, ENROLMENT, SLOT, ROUND_TWO = "Start", "Enrolment", "Report", "Answer"
@@ -100,8 +100,9 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
 
     def measure(add: Add) -> None:
         backend = make_backend(board)
-        slots_today = 1 if quick else 3
-        row_s = QUICK_ROW_S if quick else ROW_S
+        large = members > LARGE
+        slots_today = 1 if quick else 2 if large else 3
+        row_s = QUICK_ROW_S if quick or large else ROW_S
         street = Street(members, backend.facts.name, provisioned, slots_today, row_s)
         note = PROVISIONED if provisioned else "makes its key"
         with backend.meter(street.files) as machine:
@@ -115,7 +116,7 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
             add_wire(slots[0], street, add)
             add_storage(meter.files(), members, add)
             next_day(meter, street, slots_today + 1, add)
-            boots = 1 if quick or members > 100 else 3
+            boots = 1 if quick or large else 3
             later = [meter.boot().took_s for _ in range(boots)]
             add(START, "later boot to hello, enrolled", "s", later)
 

@@ -130,7 +130,7 @@ class Street:
 
     def _tag(self, purpose: bytes, slot: int, content: bytes) -> bytes:
         roster_hash = self.roster.hash
-        return masking.tag(self._tag_down, purpose, roster_hash, METER_ID, slot, content)
+        return bytes(masking.tag(self._tag_down, purpose, roster_hash, METER_ID, slot, content))
 
 
 def _secret(purpose: str) -> bytes:

@@ -448,6 +448,14 @@ class Aggregator:
             return slot.totals[lane]
         return slot.totals[lane] / (1 << fraction_bits)
 
+    def flagged_readings(self) -> int:
+        """Accepted reports whose meter says that its reading has a gap."""
+        count = 0
+        for body in self._store.all_bodies():
+            name, fields = messages.decode(body[0], body[1:])
+            count += name == "report" and bool(fields["flags"] & messages.FLAG_GAP)
+        return count
+
     def transcript_sha256(self) -> str:
         """SHA-256 over every accepted message in order of slot, round and meter."""
         digest = hashlib.sha256()

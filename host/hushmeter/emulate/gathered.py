@@ -104,6 +104,7 @@ class Gathered:
             "true_total_wh": true,
             "noisy_total_wh": noisy,
             "clipped_readings": clipped,
+            "flagged_readings": self._aggregator.flagged_readings(),
             "mean_abs_error_wh": (
                 sum(abs(b - a) for a, b in known) / len(known) if known else None
             ),

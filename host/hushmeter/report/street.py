@@ -87,6 +87,11 @@ def summary_rows(report: StreetReport) -> list[SummaryRow]:
             "Readings clipped", f"{summary['clipped_readings']:,}", "above the agreed peak power"
         ),
         SummaryRow(
+            "Readings with a gap",
+            f"{summary.get('flagged_readings', 0):,}",
+            "the load had no reading for part of the slot",
+        ),
+        SummaryRow(
             "Messages refused", f"{summary['messages_refused']:,}", "late, repeated or not valid"
         ),
         _noise_check_row(report),

@@ -1,7 +1,7 @@
 """Times the parts of a meter's work one by one, on a meter that is enrolled in this storage.
 
-    main(repeats, shares, appends)      all but the curves
-    curves(repeats)                     the curves, which do not depend on the street
+    by_street(repeats, shares)      what depends on the street
+    by_board(repeats, appends)      what does not
 
 Each prints a line a part: its name, a tab, and microseconds for each repeat, separated by blanks. A
 collection before each repeat is not counted; those that fall into it are. The key file and the
@@ -52,7 +52,7 @@ def time_collection(repeats):
     show("garbage collection", samples_us)
 
 
-def time_slot(repeats, roster, enrolled):
+def time_masks(repeats, roster, enrolled):
     keys, own, slot = enrolled.keys, enrolled.own_index, roster.first_slot
     silent = masking.silent_map(roster.members, [roster.members - 1])
     digest = masking.silent_digest(roster.hash, slot, silent)
@@ -68,11 +68,6 @@ def time_slot(repeats, roster, enrolled):
         "masks of an answer, keys read",
         repeats,
         lambda: masking.answer_words(own, keys.pair_keys(slot), zero, slot, silent, digest),
-    )
-    timed(
-        "authentication tag",
-        repeats,
-        lambda: masking.tag(keys.tag_key_up, b"report", roster.hash, 1, slot, bytes(9)),
     )
 
 
@@ -108,23 +103,20 @@ def time_enrolment(roster, enrolled, own_id, own_key):
     )
 
 
-def main(repeats, shares, appends):
+def by_street(repeats, shares):
     booted = meter.boot()
     enrolled = booted._enrolment
     roster = enrolled.roster
-    random = booted._random
-    time_collection(repeats)
-    timed("entropy of a boot, taken and tested", 1, lambda: check_entropy(port.entropy(128)))
     num, den = roster.lane_list[0].scale()
-    timed("noise share", shares, lambda: noise.share(random, roster.noise_shape(), num, den))
-    time_slot(repeats, roster, enrolled)
-    time_writes(appends, booted._home_log)
+    n = roster.noise_shape()
+    timed("noise share", shares, lambda: noise.share(booted._random, n, num, den))
+    time_masks(repeats, roster, enrolled)
     time_enrolment(roster, enrolled, booted._config["meter_id"], booted._identity.public_key)
 
 
-def curves(repeats):
+def by_board(repeats, appends):
     booted = meter.boot()
-    roster = booted._enrolment.roster
+    roster, keys = booted._enrolment.roster, booted._enrolment.keys
     peer, message = roster.supplier_key, rosters.signed_message(roster.hash)
     timed("X25519 agreement", repeats, lambda: booted._identity.shared_secret(peer))
     # Refused by the last comparison only, so it takes as long as a good one.
@@ -133,3 +125,13 @@ def curves(repeats):
         repeats,
         lambda: ed25519.verify(roster.authority_key, message, bytes(64)),
     )
+    time_collection(repeats)
+    timed("entropy of a boot, taken and tested", repeats, lambda: check_entropy(port.entropy(128)))
+    timed(
+        "authentication tag",
+        repeats,
+        lambda: masking.tag(
+            keys.tag_key_up, b"report", roster.hash, 1, roster.first_slot, bytes(9)
+        ),
+    )
+    time_writes(appends, booted._home_log)
