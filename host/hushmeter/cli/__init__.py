@@ -29,6 +29,7 @@ COMMANDS = {
     "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
     "doctor": Entry("doctor", "doctor", "Say what can be emulated here, and what is missing."),
     "emulate": Entry("emulate", "emulate", "Run a street of emulated meters."),
+    "homes": Entry("homes", "homes", "Make the loads of synthetic homes, with the truth."),
     "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
 }
 

@@ -8,7 +8,8 @@ UCI household file
     mean of the minute in kW, gaps empty or `?`. One home.
 Wide CSV
     First line the names, first column the time (ISO 8601) at which the row begins, then one column
-    a home: Wh in the row. Missing is an empty cell, `?` or `NaN`.
+    a home: Wh in the row, or mean watts of the row where all names end in `_w`. Missing is an empty
+    cell, `?` or `NaN`.
 
 Stamps without a zone are taken as UTC.
 """
@@ -29,6 +30,8 @@ from hushmeter.loads.series import MOST_READINGS, Readings, to_load
 
 UCI_COLUMNS = ("Date", "Time", "Global_active_power")
 UCI_ROW_S = 60
+WATTS = "_w"
+"""The end of a column's name that says its unit."""
 EPOCH = date(1970, 1, 1).toordinal()
 LAST_YEAR = 2105
 
@@ -68,7 +71,7 @@ def read_load(path: Path, allow_export: bool = False) -> Load:
             hint="unpack the archive first"
             if first.startswith(b"PK")
             else "wanted the UCI household file, or a CSV with the time in the first column "
-            "and one column of Wh a home",
+            "and one column a home, of Wh, or of watts where the names end in _w",
         )
 
 
@@ -96,6 +99,13 @@ def _read_uci(text: Text, header: list[str]) -> Readings:
 
 def _read_wide(text: Text, header: list[str]) -> Readings:
     names = [name or f"column {place}" for place, name in enumerate(header[1:], start=2)]
+    in_watts = [name.endswith(WATTS) for name in names]
+    if any(in_watts) and not all(in_watts):
+        raise text.fault(
+            f"column {names[in_watts.index(True)]} is in watts by its name and column "
+            f"{names[in_watts.index(False)]} is not; all homes have one unit",
+            1,
+        )
     return _read_table(
         text,
         separator=",",
@@ -103,8 +113,9 @@ def _read_wide(text: Text, header: list[str]) -> Readings:
         stamps=_iso_stamps,
         picked=slice(1, None),
         names=names,
-        unit_ws=3600,
+        unit_ws=1 if in_watts[0] else 3600,
         row_s=None,
+        is_power=in_watts[0],
     )
 
 
@@ -118,6 +129,7 @@ def _read_table(
     names: list[str],
     unit_ws: int,
     row_s: int | None,
+    is_power: bool = False,
 ) -> Readings:
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
     gaps: list[NDArray[np.bool_]] = []
@@ -138,7 +150,15 @@ def _read_table(
         np.concatenate([part[place] for part in parts]) for place in range(3)
     )
     return Readings(
-        text, names, unit_ws, row_s, all_stamps, all_lines, all_values, np.concatenate(gaps)
+        text,
+        names,
+        unit_ws,
+        row_s,
+        all_stamps,
+        all_lines,
+        all_values,
+        np.concatenate(gaps),
+        is_power,
     )
 
 

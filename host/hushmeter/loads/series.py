@@ -1,6 +1,6 @@
 """From stamped readings to a load: length of a row, gaps, absurd values, whole watt-seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class Readings:
 
     `stamps` (unix seconds) and `lines` have shape (rows,); `values` (billionths of `unit_ws`
     watt-seconds) and `missing` have shape (rows, homes). `row_s` is None where the stamps say it.
+    Where `is_power` is set, `unit_ws` is that of a second and not of the row.
     """
 
     text: Text
@@ -34,6 +35,7 @@ class Readings:
     lines: NDArray[np.int64]
     values: NDArray[np.int64]
     missing: NDArray[np.bool_]
+    is_power: bool = False
 
 
 def to_load(readings: Readings, allow_export: bool) -> Load:
@@ -43,6 +45,8 @@ def to_load(readings: Readings, allow_export: bool) -> Load:
     first n rows is that of the file, rounded, for every n.
     """
     row_s = _row_s(readings)
+    if readings.is_power:
+        readings = replace(readings, unit_ws=readings.unit_ws * row_s, is_power=False)
     _check_values(readings, row_s, allow_export)
     places = (readings.stamps - readings.stamps[0]) // row_s
     homes, rows = readings.values.shape[1], int(places[-1]) + 1
