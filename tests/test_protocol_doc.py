@@ -19,12 +19,13 @@ def test_the_page_has_the_table_of_the_code() -> None:
 def test_every_message_and_field_is_in_the_table() -> None:
     rows = protocol_table.table().splitlines()
     assert len(rows) == len(messages.TABLE) + 2
-    for row, (number, name, sender, layout, meaning) in zip(rows[2:], messages.TABLE, strict=True):
+    for row, (number, name, fields) in zip(rows[2:], messages.TABLE, strict=True):
         cells = [cell.strip() for cell in row.strip("|").split("|")]
-        assert cells[:3] == [f"0x{number:02x}", name, sender]
-        fields = [] if cells[3] == "-" else cells[3].split(", ")
-        assert fields == [f"{field} {kind}" for field, kind in layout]
-        assert cells[4] == meaning
+        assert cells[:2] == [f"0x{number:02x}", name]
+        assert cells[2] == ("host" if number < 0x40 else "meter")
+        assert cells[3] == (fields or "-")
+        assert cells[4]
+    assert set(protocol_table.MEANINGS) == set(messages.BY_NAME)
 
 
 def test_no_cell_breaks_the_table() -> None:

@@ -15,13 +15,52 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 BEGIN = "<!-- messages: begin -->"
 END = "<!-- messages: end -->"
 
+MEANINGS = {
+    "hello_request": "who are you; answered by hello",
+    "maintenance": "leave the meter's loop for the interpreter's prompt",
+    "roster_begin": "a roster of this size follows; digest is its hash",
+    "roster_chunk": "a piece of the roster, in order",
+    "roster_commit": (
+        "check the roster and use it; answered by progress until every pair key is there"
+    ),
+    "feed": "rows for the replay driver: signed 32-bit little-endian watt-seconds, -2^31 missing",
+    "advance": "the replay clock is now_s: take the rows up to it, report the slots that ended",
+    "announce": "the set S of silent meters, a bit each in the roster's order; asks for the answer",
+    "stored": "the aggregator keeps this meter's message of that round",
+    "resend": "send the report (1) or answer (2) of that slot again, byte for byte",
+    "status_request": "how are you; answered by status",
+    "life_request": "how is the board; answered by life",
+    "clock": (
+        "it is unix_ms now, for a meter that measures; good for one boot, and newer than the last"
+    ),
+    "hello": (
+        "identity, and the weakening modes in force as a bit mask; problem says why a meter "
+        "does not work, empty when it does"
+    ),
+    "ok": "done",
+    "refused": "not done, nothing changed; detail is empty for every refusal of round two",
+    "report": "round one: the masked reading, a 64-bit word a lane",
+    "answer": "round two: what lifts the meter's masks from the total, bound to S",
+    "progress": "pair keys there so far",
+    "status": (
+        "counters since boot; the time that the last report and answer took depends on secrets, "
+        "so it is 0 except with a fixed seed"
+    ),
+    "life": (
+        "the board: why it started, which firmware runs and whether on trial, its watchdog, its "
+        "samples and clock, what the journal has written since boot, and what room is left"
+    ),
+}
+"""What each message is for. A board has no use for it, so it is not in the device's table."""
+
 
 def table() -> str:
     """Every message as a row: number, name, sender, fields, what it is for."""
     rows = ["| number | name | sender | fields | meaning |", "| --- | --- | --- | --- | --- |"]
-    for number, name, sender, layout, meaning in messages.TABLE:
-        fields = ", ".join(f"{field} {kind}" for field, kind in layout) or "-"
-        rows.append(f"| 0x{number:02x} | {name} | {sender} | {fields} | {meaning} |")
+    for number, name, fields in messages.TABLE:
+        sender = "host" if number < messages.FIRST_OF_METER else "meter"
+        cells = (f"0x{number:02x}", name, sender, fields or "-", MEANINGS[name])
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

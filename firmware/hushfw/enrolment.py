@@ -4,20 +4,19 @@ The roster arrives in pieces into a file of its own. `commit` checks it whole, t
 pair keys at each call, so that a board goes on sampling between them and a cut loses little: what
 was agreed is stored. The epoch enters the journal last, and that moment makes the roster the one
 in use. A roster that fails any check leaves everything as it was.
+
+The checks and the agreement are in `joining`, which a board has in memory for a commit only.
 """
 
-import binascii
 import os
 
 from hushfw import journal, store
-from hushfw.core import config, ed25519
+from hushfw.borrowed import Borrowed
 from hushfw.core import roster as rosters
 from hushfw.core.errors import HushError
 from hushfw.keyring import Keyring
 
 _INCOMING = "roster.new"
-_PAIRS_A_CALL = 8
-_SUPPLIER = -1
 
 
 def _path(epoch):
@@ -31,26 +30,6 @@ def _reader(path):
             return f.read(size)
 
     return read_at
-
-
-def check_rules(settings, candidate):
-    """The meter's own rules on a roster: authority, street, floors, modes, lanes of its driver."""
-    if candidate.authority_key != binascii.unhexlify(settings["authority_key"]):
-        raise HushError("bad_signature", "the roster names an authority unknown to this meter")
-    if candidate.street != settings["street"]:
-        raise HushError("bad_roster", "the roster is of another street")
-    rosters.check_floors(
-        candidate,
-        settings["floors"],
-        rosters.mode_bits(settings["permitted_modes"]),
-        config.own_modes(settings),
-    )
-    lanes = 2 if settings["driver"]["export"] else 1
-    if candidate.lanes != lanes:
-        raise HushError(
-            "bad_roster",
-            "the roster has %d lanes, this meter's driver %d" % (candidate.lanes, lanes),
-        )
 
 
 class Enrolment:
@@ -101,7 +80,8 @@ class Enrolment:
         return roster
 
     def _check_fit(self, roster):
-        check_rules(self._settings, roster)
+        with Borrowed("core.rules") as rules:
+            rules.check_rules(self._settings, roster)
         self._make_driver(roster)
 
     def _index_in(self, roster, read_at):
@@ -141,75 +121,33 @@ class Enrolment:
 
     def commit(self):
         """(pairs there, pairs in all); the roster is in use once both are equal."""
-        if self._candidate is None:
-            self._candidate = self._check()
-        roster, own_index, missing = self._candidate
-        for _ in range(min(_PAIRS_A_CALL, len(missing))):
-            partner, public_key = self._party(roster, missing[0])
-            self._pairs.add(partner, public_key, self._identity.shared_secret(public_key))
-            del missing[0]
+        read_at = _reader(_INCOMING)
+        with Borrowed("core.rules", "core.x25519", "joining") as joining:
+            if self._candidate is None:
+                self._candidate = self._check(joining, read_at)
+            roster, own_index, missing = self._candidate
+            joining.agree(roster, missing, read_at, self._identity, self._pairs)
         if not missing:
             self._activate(roster, own_index)
         return roster.members - len(missing), roster.members
 
-    def _check(self):
+    def _check(self, joining, read_at):
         if self._digest is None or self._received != self._size:
             raise HushError("bad_roster", "the roster is not whole yet")
-        read_at = _reader(_INCOMING)
-        roster = rosters.parse_header(read_at(0, rosters.HEADER_BYTES))
-        if roster.size() != self._size:
-            raise HushError("bad_roster", "the roster's size does not fit its members")
-        roster.hash = rosters.hash_of(roster, read_at)
-        if roster.hash != self._digest:
-            raise HushError("bad_roster", "the roster was damaged on its way: send it again")
-        rosters.check_numbers(roster)
+        roster = joining.read(read_at, self._size, self._digest)
         self._check_fit(roster)
-        self._check_signature(roster, read_at)
-        self._check_newer(roster)
-        own_index = rosters.check_members(
-            roster, read_at, self._meter_id, self._identity.public_key
+        joining.check_signature(roster, read_at)
+        joining.check_newer(roster, self._journal)
+        own_index, missing = joining.check_parties(
+            roster, read_at, self._meter_id, self._identity.public_key, self._pairs
         )
-        return roster, own_index, self._missing_pairs(roster, read_at)
-
-    def _check_signature(self, roster, read_at):
-        at = roster.size() - rosters.SIGNATURE_BYTES
-        signature = read_at(at, rosters.SIGNATURE_BYTES)
-        message = rosters.signed_message(roster.hash)
-        if not ed25519.verify(roster.authority_key, message, signature):
-            raise HushError("bad_signature", "the roster is not signed by the authority")
-
-    def _check_newer(self, roster):
-        if roster.epoch <= self._journal.epoch:
-            raise HushError(
-                "old_epoch",
-                "epoch %d is not above the one in use, %d" % (roster.epoch, self._journal.epoch),
-            )
-        follows = roster.epoch == self._journal.epoch + 1 and self._journal.epoch
-        if follows and roster.previous != self._journal.roster_hash:
-            raise HushError("bad_roster", "the roster does not follow the one in use")
-
-    def _missing_pairs(self, roster, read_at):
-        """Indexes of the members without a stored secret; the supplier's is -1."""
-        missing = []
-        if not self._pairs.has(rosters.SUPPLIER_ID, roster.supplier_key):
-            missing.append(_SUPPLIER)
-        index = 0
-        for partner, public_key in rosters.members_of(roster, read_at):
-            if partner != self._meter_id and not self._pairs.has(partner, public_key):
-                missing.append(index)
-            index += 1
-        return missing
-
-    def _party(self, roster, index):
-        if index == _SUPPLIER:
-            return rosters.SUPPLIER_ID, roster.supplier_key
-        at = rosters.HEADER_BYTES + index * rosters.MEMBER_BYTES
-        entry = _reader(_INCOMING)(at, rosters.MEMBER_BYTES)
-        return int.from_bytes(entry[:4], "big"), entry[4:]
+        return roster, own_index, missing
 
     def _activate(self, roster, own_index):
         # Whatever fails from here on, the roster has to be sent again.
         self._digest = self._candidate = None
+        if self.keys is not None:
+            self.keys.drop_early()
         keys = Keyring(roster, self._meter_id, own_index, self._identity, self._pairs)
         read_at = _reader(_INCOMING)
         keys.derive(read_at)

@@ -24,6 +24,7 @@ import json
 import struct
 from array import array
 
+from hushfw.core import pace
 from hushfw.core.errors import HushError
 from hushfw.port import crc32
 from hushfw.store import refused_write, replace, size_of
@@ -180,6 +181,8 @@ class Journal:
     def __init__(self, path="journal.bin"):
         self._path = path
         self.slots = SlotTable()
+        self.appends = 0
+        self.rewrites = 0
         self._reload()
 
     def _reload(self):
@@ -212,6 +215,7 @@ class Journal:
         records = 0
         with open(self._path, "rb") as f:
             while left >= _HEAD:
+                pace.point()
                 head = f.read(_HEAD)
                 kind, size, check = struct.unpack(">BHH", head)
                 if check != crc32(head[:3]) & 0xFFFF:
@@ -269,6 +273,7 @@ class Journal:
         self._stale = True
         self._apply(kind, payload, self._end + _HEAD)
         self._end += len(record)
+        self.appends += 1
         self._clean = True
         self._stale = False
         if self._end > self._rewrite_at:
@@ -280,6 +285,9 @@ class Journal:
         except HushError:
             # The record is in all the same; there may be room for a second copy later.
             self._rewrite_at = self._end + _REWRITE_BYTES
+
+    def size_bytes(self):
+        return self._end
 
     def payload(self, at):
         """The payload that starts at this offset."""
@@ -303,6 +311,7 @@ class Journal:
         if self.expired_through:
             yield EXPIRED, self.expired_through.to_bytes(8, "big")
         for number in self.slots:
+            pace.point()
             slot = self.slots.get(number)
             if slot.report is not None:
                 yield REPORT, self.payload(slot.report)
@@ -313,4 +322,5 @@ class Journal:
 
     def _rewrite(self):
         replace(self._path, (_record(kind, payload) for kind, payload in self._live()))
+        self.rewrites += 1
         self._reload()

@@ -5,51 +5,61 @@
     meter = boot()
     for frame in meter.receive(kind, sequence, payload):
         link.write(frame)
-
-A request gets exactly one reply, with its own sequence number, and possibly reports before it. A
-request that comes twice in a row (its reply was lost) gets the same bytes again and acts once.
 """
 
 import gc
 import json
 
-import hushfw
 from hushfw import journal, port, store
-from hushfw.core import battery, config, frame, kdf, messages
+from hushfw.borrowed import Borrowed
+from hushfw.core import battery, kdf, pace
 from hushfw.core.drbg import Drbg
-from hushfw.core.errors import CODES, HushError
-from hushfw.core.health import check_entropy
-from hushfw.drivers import log, replay
+from hushfw.core.errors import HushError
+from hushfw.core.roster import MAX_START_S
+from hushfw.drivers import log
+from hushfw.endpoint import Broken, Endpoint, hello
 from hushfw.enrolment import Enrolment
-from hushfw.keyring import Identity
+from hushfw.keyring import IDENTITY, Identity
 from hushfw.slots import Slots
 
 _ENTROPY_BYTES = 64
-_LOG_LINES = 16
-_DETAIL_BYTES = 120
-_PROBLEM_BYTES = 200
+_CONFIG = ("core.rules", "core.config")
 
 
-def boot(path="config.json"):
+def boot(path="config.json", board_life=None):
     """The meter of this storage, or a meter that says what is wrong with it."""
     try:
-        return Meter(load_config(path))
+        settings, promises = _load_config(path)
+        return _kind(settings)(settings, promises, board_life)
     except HushError as error:
-        return Broken(error)
+        reason = error
     except OSError as error:
-        return Broken(HushError("storage", "the filesystem refused: %s" % error))
+        reason = HushError("storage", "the filesystem refused: %s" % error)
     except MemoryError:
-        return Broken(HushError("busy", "out of memory at boot: too many slots are kept"))
+        reason = HushError("busy", "out of memory at boot: too many slots are kept")
+    return Broken(reason, board_life)
 
 
-def load_config(path):
+def _load_config(path):
+    """(settings, promises) of a configuration that was found right."""
     data = store.read(path)
     if data is None:
         raise HushError("not_provisioned", "there is no %s: provision this meter" % path)
-    try:
-        return config.check(json.loads(data))
-    except ValueError:
-        raise HushError("bad_config", "%s is not JSON" % path) from None
+    with Borrowed(*_CONFIG) as config:
+        try:
+            settings = config.check(json.loads(data))
+        except ValueError:
+            raise HushError("bad_config", "%s is not JSON" % path) from None
+        return settings, config.promises(settings)
+
+
+def _kind(settings):
+    """A meter that replays does not have in memory what one that measures is made of."""
+    if settings["driver"]["name"] == "replay":
+        return Meter
+    from hushfw.live_meter import LiveMeter
+
+    return LiveMeter
 
 
 def _start_generator(fixed_seed):
@@ -62,132 +72,69 @@ def _start_generator(fixed_seed):
     fresh = b""
     if not fixed_seed:
         fresh = port.entropy(_ENTROPY_BYTES)
-        check_entropy(fresh + port.entropy(_ENTROPY_BYTES))
+        with Borrowed("core.health") as health:
+            health.check_entropy(fresh + port.entropy(_ENTROPY_BYTES))
     material = kdf.hkdf(seed + fresh, b"hush1 boot", boots.to_bytes(4, "big"), 80)
     seeds.put(material[:32], boots)
     return Drbg(material[32:]), boots
 
 
-class _Endpoint:
-    """Sequence numbers, refusals and the log, common to a meter and a broken one."""
+class Meter(Endpoint):
+    """A provisioned meter that replays a load; `live_meter` has the one that measures."""
 
-    def __init__(self):
-        self._last_request = None
-        self._last_frames = []
-        self.refusals = 0
-        self.leaving = False
-        self.log = []
+    slots_kind = Slots
 
-    def receive(self, kind, sequence, payload):
-        request = (kind, sequence, bytes(payload))
-        if sequence and request == self._last_request:
-            return self._last_frames
-        out = []
-        name, fields = self._reply(kind, payload, out)
-        reply = _frame(name, fields, sequence)
-        self._last_request, self._last_frames = request, [reply]
-        return [_frame(name, fields, 0) for name, fields in out] + [reply]
-
-    def _reply(self, kind, payload, out):
-        try:
-            name, fields = messages.decode(kind, payload)
-            return self.handle(name, fields, out)
-        except HushError as error:
-            return self._refusal(error)
-        except OSError as error:
-            return self._refusal(HushError("storage", "the filesystem refused: %s" % error))
-        except MemoryError:
-            gc.collect()
-            return self._refusal(HushError("busy", "out of memory"))
-        except Exception as error:
-            # A fault of ours in one message must not end the meter; the text may hold anything.
-            return self._refusal(HushError("internal", "fault: %s" % type(error).__name__))
-
-    def handle(self, name, fields, out):
-        """The reply to one message as (name, fields); what falls due is appended to out."""
-        raise NotImplementedError
-
-    def _on_maintenance(self, fields, out):
-        self.leaving = True
-        return "ok", {}
-
-    def _refusal(self, error):
-        self.refusals += 1
-        self.log.append(str(error))
-        del self.log[:-_LOG_LINES]
-        detail = "" if error.code == "refused" else messages.cut(error.message, _DETAIL_BYTES)
-        return "refused", {"code": CODES[error.code], "detail": detail}
-
-    def damaged(self):
-        """The reply to a frame that could not be read."""
-        refusal = self._refusal(HushError("bad_frame", "a frame was damaged"))
-        return _frame(refusal[0], refusal[1], 0)
-
-
-def _frame(name, fields, sequence):
-    number, payload = messages.encode(name, fields)
-    return frame.encode(number, sequence, payload)
-
-
-class Broken(_Endpoint):
-    """What answers when a meter cannot work: it says why, and lets the host in to mend it."""
-
-    def __init__(self, error):
-        super().__init__()
-        self._error = error
-
-    def handle(self, name, fields, out):
-        if name == "maintenance":
-            return self._on_maintenance(fields, out)
-        if name != "hello_request":
-            raise self._error
-        problem = messages.cut(str(self._error), _PROBLEM_BYTES)
-        return "hello", _hello("", 0, 0, bytes(32), 0, 1, 0, problem)
-
-
-def _hello(board, modes, meter_id, public_key, epoch, next_slot, boots, problem):
-    return {
-        "board": board,
-        "firmware": hushfw.__version__,
-        "protocol": frame.VERSION,
-        "modes": modes,
-        "meter_id": meter_id,
-        "public_key": public_key,
-        "epoch": epoch,
-        "next_slot": next_slot,
-        "boots": boots,
-        "max_payload": frame.MAX_PAYLOAD,
-        "problem": problem,
-    }
-
-
-class Meter(_Endpoint):
-    """A provisioned meter."""
-
-    def __init__(self, settings):
-        super().__init__()
+    def __init__(self, settings, promises, board_life=None):
+        super().__init__(board_life)
         self._config = settings
+        self._own_modes = promises["own_modes"]
         self._journal = journal.Journal()
-        self._keep_promises(config.promises(settings))
-        self._random, self._boots = _start_generator(settings["fixed_seed"])
+        self._refuse_a_lost_journal()
+        self._refuse_a_lost_key()
+        self._keep_promises(promises)
+        self._random, self.boots = _start_generator(settings["fixed_seed"])
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
         self._actuator = log.Log() if settings["actuator"] == "log" else log.NoActuator()
         self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._driver = None
         self._slots = None
-        self.damaged_frames = 0
+        self._busy = False
+        self._chance = self._random
+        self._prepare()
         if self._enrolment.roster is not None:
             self._start_slots()
 
+    def _prepare(self):
+        """What a kind of meter needs before its slots begin. This one takes no samples."""
+        pace.install(None)
+
+    def _refuse_a_lost_journal(self):
+        """Every boot leaves a promise in the journal before it counts itself in the seed's file."""
+        if self._journal.floors is None:
+            stored = store.SeedFile().take()
+            if stored is not None and stored[1]:
+                raise HushError(
+                    "storage",
+                    "the journal is gone, and with it what was masked: provision this meter anew",
+                )
+
+    def _refuse_a_lost_key(self):
+        """A key made now would not fit the secrets that are stored, and no sum would come out."""
+        if self._journal.epoch and not store.exists(IDENTITY):
+            raise HushError("storage", "the key of this meter is gone: provision it anew")
+
     def _keep_promises(self, promises):
         before = self._journal.floors
-        if before is not None:
-            config.check_tightens(promises, before)
         if promises != before:
+            if before is not None:
+                with Borrowed(*_CONFIG) as config:
+                    config.check_tightens(promises, before)
             self._journal.append(journal.FLOORS, json.dumps(promises).encode())
 
     def _make_driver(self, roster):
+        from hushfw.drivers import replay
+
         driver = self._config["driver"]
         settings = {
             "slot_s": roster.slot_s,
@@ -199,9 +146,11 @@ class Meter(_Endpoint):
         return replay.make(settings)
 
     def _start_slots(self):
-        before = self._slots
+        # Should this fail, the slots before must not go on with keys and noise of the new roster.
+        before, self._slots = self._slots, None
+        self._enrolment.why_not = "its slots did not start under the new roster: restart it"
         self._driver = self._make_driver(self._enrolment.roster)
-        self._slots = Slots(
+        slots = self.slots_kind(
             self._config["meter_id"],
             self._enrolment,
             self._journal,
@@ -212,15 +161,23 @@ class Meter(_Endpoint):
             self._home_log,
         )
         if before is not None:
-            before.hand_over(self._slots)
+            before.hand_over(slots)
+        slots.start()
+        self._slots = slots
 
     def _make_controller(self, step_s):
         wanted = self._config["controller"]
-        settings = {"step_s": step_s, "export": int(self._config["driver"]["export"])}
-        if wanted["name"] != "none":
-            settings["capacity_ws"] = wanted["capacity_wh"] * 3600
-            settings["charge_rate_w"] = settings["discharge_rate_w"] = wanted["rate_w"]
-        return battery.make(wanted["name"], settings, self._random)
+        export = int(self._config["driver"]["export"])
+        settings = battery.from_config(wanted, step_s, export, store.read)
+        return battery.make(wanted["name"], settings, self._chance)
+
+    def wait_ms(self):
+        return 0 if self._busy else super().wait_ms()
+
+    def work(self):
+        if self._slots is not None:
+            self._busy = self._slots.idle()
+        return ()
 
     def handle(self, name, fields, out):
         """The reply to one message; reports that fall due are appended to out."""
@@ -237,17 +194,17 @@ class Meter(_Endpoint):
 
     def _on_hello_request(self, fields, out):
         enrolled = self._enrolment.roster
-        modes = config.own_modes(self._config)
+        modes = self._own_modes
         if enrolled is not None:
             modes |= enrolled.modes()
-        return "hello", _hello(
+        return "hello", hello(
             self._config["board"],
             modes,
             self._config["meter_id"],
             self._identity.public_key,
             self._journal.epoch,
             max(self._journal.last_masked, self._journal.closed_through) + 1,
-            self._boots,
+            self.boots,
             "",
         )
 
@@ -275,11 +232,15 @@ class Meter(_Endpoint):
 
     def _on_advance(self, fields, out):
         slots = self._enrolled()
-        if fields["now_s"] >= replay.MOST_START_S:
+        if fields["now_s"] >= MAX_START_S:
             raise HushError("bad_feed", "now_s must be unix seconds")
         slots.run(fields["now_s"], lambda report: out.append(("report", report)))
         gc.collect()
         return "ok", {}
+
+    def _on_clock(self, fields, out):
+        self._enrolled()
+        raise HushError("bad_clock", "a meter that replays has the time of what it is fed")
 
     def _on_announce(self, fields, out):
         try:
@@ -313,4 +274,11 @@ class Meter(_Endpoint):
             "slot_ms": slots.slot_ms if timed else 0,
             "answer_ms": slots.answer_ms if timed else 0,
             "unacknowledged": slots.unacknowledged() if slots else 0,
+        }
+
+    def wear(self):
+        return {
+            "journal_bytes": self._journal.size_bytes(),
+            "journal_rewrites": self._journal.rewrites,
+            "journal_appends": self._journal.appends,
         }

@@ -7,7 +7,8 @@ both. What is missing decides, at import; no other module asks which interpreter
     aes(key) -> object with encrypt(data) -> bytes     ECB, key of 16 or 32 bytes, whole blocks
     entropy(n) -> n bytes               the interpreter's own source, not health-tested
     crc32(data) -> int
-    ticks_ms() -> milliseconds that wrap; only ticks_diff(later, earlier) makes sense of two
+    ticks_ms() -> milliseconds that wrap; only ticks_diff(later, earlier) makes sense of two, and
+    ticks_add(ticks, ms) of one
 """
 
 import binascii
@@ -55,7 +56,7 @@ except ImportError:
 
 
 try:
-    from time import ticks_diff, ticks_ms
+    from time import ticks_add, ticks_diff, ticks_ms
 except ImportError:
     _HALF = 1 << 29
 
@@ -64,6 +65,9 @@ except ImportError:
 
     def ticks_diff(later, earlier):
         return (later - earlier + _HALF & 2 * _HALF - 1) - _HALF
+
+    def ticks_add(ticks, ms):
+        return ticks + ms & 2 * _HALF - 1
 
 
 def free_heap():

@@ -8,9 +8,10 @@ so that a peer cannot tell why, and nothing is changed by them.
 import struct
 
 from hushfw import journal, port
-from hushfw.core import gamma, masking, messages, noise
+from hushfw.ahead import Masks
+from hushfw.core import gamma, masking, messages, noise, pace
 from hushfw.core.errors import HushError
-from hushfw.core.register import Register
+from hushfw.counting import Counting
 
 
 def _end_s(roster, slot):
@@ -23,32 +24,26 @@ def _expired_through(roster, clock_s):
     return 0 if slot is None else slot - 1
 
 
-class Slots:
-    """One meter's sampling, reports and answers under the roster that is in use."""
+class Slots(Counting):
+    """One meter's sampling, reports and answers under the roster that is in use.
+
+    Steps come from a driver that replays; `live.LiveSlots` takes them from a sensor.
+    """
 
     def __init__(self, meter_id, enrolment, journal, random, driver, controller, actuator, log):
+        super().__init__(enrolment.roster, controller, actuator, log)
         self._meter_id = meter_id
         self._enrolment = enrolment
         self._journal = journal
         self._random = random
         self._driver = driver
-        self._make_controller = controller
-        self._actuator = actuator
-        self._home_log = log
-        self._controller = None
-        self._battery = None
-        self._caps_wh = [lane.cap_wh for lane in enrolment.roster.lane_list]
-        self._register = Register(enrolment.roster.lanes)
+        self._masks = Masks(enrolment)
         self._ahead = None
-        self._slot = None
-        self._gap = False
-        self._demand_ws = 0
-        self._measured_to_s = 0
+        self._ended = None
         self._now_s = 0
         self.clock_s = 0
         self.reports = 0
         self.answers = 0
-        self.gap_slots = 0
         self.slot_ms = 0
         self.answer_ms = 0
         self._resume(enrolment.roster)
@@ -58,13 +53,15 @@ class Slots:
         if last is not None and len(last[0]) == roster.lanes:
             self._register.restore(last[0])
         self.clock_s = self._now_s = self._journalled_clock_s(roster)
-        self._driver.skip_to(self.clock_s)
 
     def _journalled_clock_s(self, roster):
         """What a boot knows of the time: the last report's slot is over."""
         if self._journal.last_masked < roster.first_slot:
             return 0
         return _end_s(roster, self._journal.last_masked)
+
+    def start(self):
+        """Everything is handed over. A driver that replays is waited for."""
 
     def hand_over(self, successor):
         """A new roster takes over: the running slot ends here, clock and battery go on.
@@ -94,8 +91,9 @@ class Slots:
         self._now_s = max(self._now_s, now_s)
         self._driver.skip_to(self.clock_s)
         if self._controller is None and self._driver.step_s is not None:
-            self._start_controller(self._driver.step_s)
+            self._start_controller(self._driver.step_s, self._last_state())
         while self._driver.step_s is not None:
+            pace.point()
             if self._ahead is None:
                 self._ahead = self._driver.take(self._driver.step_s)
             if self._ahead is None or self._ahead[0] + self._driver.step_s > now_s:
@@ -113,44 +111,16 @@ class Slots:
         if slot is None:
             return
         if slot != self._slot:
+            self._leave()
             self._begin(roster, slot)
-        if demand_w is None or start_s != self._measured_to_s:
-            self._gap = True
         if demand_w is not None:
-            grid_w = self._controller.step(demand_w)
-            self._register.add(grid_w, step_s)
-            self._demand_ws += demand_w * step_s
-            self._actuator.apply(start_s, demand_w, grid_w, self._controller.charge_ws)
+            self._count(start_s, demand_w, self._control(start_s, demand_w), step_s)
+        else:
+            self._gap = True
+        self._actuator.drain()
         self._measured_to_s = self.clock_s
         if self.clock_s >= _end_s(roster, slot):
-            self._close(roster, slot, send)
-
-    def _begin(self, roster, slot):
-        self._leave()
-        self._slot = slot
-        self._gap = False
-        self._demand_ws = 0
-        self._measured_to_s = roster.slot_start_s(slot)
-
-    def _leave(self):
-        """A slot left before its end is never reported; the home keeps what was seen of it."""
-        left, self._slot = self._slot, None
-        if left is not None:
-            self.gap_slots += 1
-            readings = self._register.close(self._caps_wh)
-            self._log_slot(left, self._demand_ws, readings, True)
-
-    def _start_controller(self, step_s):
-        controller = self._make_controller(step_s)
-        last = self._last_state()
-        state = self._battery or (last and last[1])
-        if state:
-            try:
-                controller.restore(state)
-            except HushError:
-                # Another battery was configured: it starts in its own first state.
-                controller = self._make_controller(step_s)
-        self._controller = controller
+            self._report(roster, self._close(), send)
 
     def _last_state(self):
         """(register, controller) as the last report left them, or None."""
@@ -164,16 +134,15 @@ class Slots:
         at += 8 * lanes
         return carry, struct.unpack(">%dq" % values, record[at : at + 8 * values])
 
-    def _close(self, roster, slot, send):
+    def _report(self, roster, ended, send):
+        """Masks a slot that has ended, if it may still be, and sends it."""
         started = port.ticks_ms()
-        readings = self._register.close(self._caps_wh)
-        gap = self._gap
-        self._slot = None
-        self.gap_slots += gap
-        if self._may_report(roster, slot):
-            send(self._mask(roster, slot, [reading[1] for reading in readings], gap))
+        if self._may_report(roster, ended.slot):
+            self._ended = ended
+            values_wh = [reading[1] for reading in ended.readings]
+            send(self._mask(roster, ended.slot, values_wh, ended.gap))
             self.reports += 1
-        self._log_slot(slot, self._demand_ws, readings, gap)
+        self._log_slot(ended)
         self._forget(roster)
         self.slot_ms = port.ticks_diff(port.ticks_ms(), started)
 
@@ -184,30 +153,26 @@ class Slots:
             and self._now_s <= _end_s(roster, slot) + roster.report_window_s
         )
 
-    def _log_slot(self, slot, demand_ws, readings, gap):
-        charge_wh = self._controller.charge_ws // 3600
-        self._home_log.append(slot, demand_ws, readings, charge_wh, gap)
-        self._actuator.flush()
-
     def _mask(self, roster, slot, values_wh, gap):
         shares = [self._share(roster, lane) for lane in roster.lane_list]
         values = [(values_wh[k] << roster.fraction_bits) + shares[k] for k in range(roster.lanes)]
         recovery = [0] * roster.lanes
         if roster.missing:
             recovery = masking.unpack_words(self._random.bytes(8 * roster.lanes))
-        keys = self._enrolment.keys
-        words = masking.report_words(
-            values,
-            self._enrolment.own_index,
-            keys.pair_keys(slot),
-            keys.keystream_key(slot),
-            recovery,
-            slot,
-        )
+        dummies = self._masks.dummies(slot)
+        stream_key = self._enrolment.keys.keystream_key(slot)
+        words = masking.masked(values, dummies, stream_key, recovery, slot)
         fields = self._report_fields(roster, slot, masking.pack_words(words), gap)
         payload = messages.encode("report", fields)[1]
         self._journal.append(journal.REPORT, self._report_record(roster, slot, recovery) + payload)
         return fields
+
+    def idle(self):
+        """A few milliseconds of work that the report would else have to do; True for more."""
+        slot, roster = self._slot, self._enrolment.roster
+        if slot is None or not max(self.next_slot(), roster.first_slot) <= slot <= roster.last_slot:
+            return False
+        return self._masks.step(slot)
 
     def _share(self, roster, lane):
         if lane.noiseless():
@@ -239,8 +204,7 @@ class Slots:
 
     def _report_record(self, roster, slot, recovery):
         # slot, epoch, lanes, numbers of the controller, C, the register's carry, the controller
-        carry = self._register.state()
-        control = self._controller.state()
+        carry, control = self._ended.carry, self._ended.control
         head = struct.pack(">QIBB", slot, roster.epoch, roster.lanes, len(control))
         return (
             head
@@ -373,14 +337,9 @@ class Slots:
         started = port.ticks_ms()
         recovery = self._kept_report(slot)[0]
         digest = masking.silent_digest(roster.hash, slot, silent)
-        words = masking.answer_words(
-            self._enrolment.own_index,
-            self._enrolment.keys.pair_keys(slot),
-            recovery,
-            slot,
-            silent,
-            digest,
-        )
+        indexes = masking.silent_indexes(silent, roster.members)
+        dummies, bound = self._masks.lifts(slot, indexes, digest)
+        words = masking.lifted(dummies, bound, recovery)
         packed = masking.pack_words(words)
         tag = self._tag_up(b"answer", slot, digest + packed)
         fields = {

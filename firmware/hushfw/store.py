@@ -9,6 +9,7 @@ import os
 import struct
 from array import array
 
+from hushfw.core import pace
 from hushfw.core.errors import HushError
 from hushfw.port import crc32
 
@@ -44,7 +45,11 @@ def replace(path, pieces):
             f.flush()
         os.rename(path + ".tmp", path)
     except OSError as error:
-        remove(path + ".tmp")
+        try:
+            remove(path + ".tmp")
+        except OSError:
+            # The next one writes over it.
+            pass
         raise refused_write(error) from None
 
 
@@ -111,11 +116,6 @@ class PairSecrets:
                 self._ids.append(int.from_bytes(entry[:4], "big"))
                 entry = f.read(PAIR_BYTES)
 
-    def _read(self, place, at, size):
-        with open(self._path, "rb") as f:
-            f.seek(place * PAIR_BYTES + at)
-            return f.read(size)
-
     def add(self, partner, public_key, secret):
         if not self._clean:
             self._clean = _keep_whole(self._path, PAIR_BYTES)
@@ -129,24 +129,42 @@ class PairSecrets:
         self._ids.append(partner)
         self._clean = True
 
-    def _find(self, partner, public_key):
-        """The place of a pair, or None."""
+    def _find(self, f, partner, public_key):
+        """The secret of a pair, or None."""
         count = len(self._ids)
         for i in range(count):
             place = (self._next + i) % count
-            if self._ids[place] == partner and self._read(place, 4, 32) == public_key:
-                self._next = place + 1
-                return place
+            if self._ids[place] == partner:
+                f.seek(place * PAIR_BYTES + 4)
+                entry = f.read(PAIR_BYTES - 4)
+                if entry[:32] == public_key:
+                    self._next = place + 1
+                    return entry[32:]
         return None
 
+    def found(self, parties):
+        """(partner, public key, secret or None) of each (partner, public key)."""
+        if not self._ids:
+            for partner, public_key in parties:
+                yield partner, public_key, None
+            return
+        with open(self._path, "rb") as f:
+            for partner, public_key in parties:
+                pace.point()
+                yield partner, public_key, self._find(f, partner, public_key)
+
     def has(self, partner, public_key):
-        return self._find(partner, public_key) is not None
+        return any(found[2] is not None for found in self.found([(partner, public_key)]))
 
     def secret(self, partner, public_key):
-        place = self._find(partner, public_key)
-        if place is None:
-            raise HushError("not_enrolled", "no secret is stored for partner %d" % partner)
-        return self._read(place, 36, 32)
+        for _, _, secret in self.found([(partner, public_key)]):
+            if secret is not None:
+                return secret
+        raise no_secret(partner)
+
+
+def no_secret(partner):
+    return HushError("not_enrolled", "no secret is stored for partner %d" % partner)
 
 
 def _keep_whole(path, size):

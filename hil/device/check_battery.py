@@ -26,6 +26,42 @@ def _hex(digest):
     return binascii.hexlify(digest).decode()
 
 
+def check_every_controller_draws_what_every_interpreter_draws():
+    for label in vectors.CASES:
+        name, settings = vectors.CASES[label][0], vectors.settings_of(label)
+        controller = battery.make(name, settings, Tape(vectors.tape(label)))
+        digest = port.sha256_new()
+        for demand_w in vectors.demands_of(label):
+            digest.update(struct.pack("<i", controller.step(demand_w)))
+        expect((_hex(digest.digest()), controller.state()), vectors.WANTED[label], label)
+
+
+def check_every_controller_goes_on_after_a_reboot():
+    for label in vectors.CASES:
+        name, settings = vectors.CASES[label][0], vectors.settings_of(label)
+        tape = Tape(vectors.tape(label))
+        before = battery.make(name, settings, tape)
+        demands = vectors.demands_of(label)[:40]
+        for demand_w in demands[:20]:
+            before.step(demand_w)
+        after = battery.make(name, settings, tape)
+        after.restore(before.state())
+        expect(after.charge_ws, before.charge_ws, label)
+        refuses("storage", after.restore, (1, 2, 3, 4, 5, 6, 7, 8, 9))
+        if not vectors.CASES[label][2]:
+            wanted = [before.step(demand_w) for demand_w in demands[20:]]
+            expect([after.step(demand_w) for demand_w in demands[20:]], wanted, label)
+
+
+def check_a_damaged_or_foreign_table_is_refused():
+    settings = vectors.settings_of("table")
+    table = settings["table"]
+    for broken in (b"", table[:-1], table[:30] + b"\x3f" + table[31:]):
+        refuses("bad_config", battery.make, "table", dict(settings, table=broken), None)
+    for change in ({"quantum_w": 499}, {"demand_levels": 5}, {"step_s": 10}, {"charge_rate_w": 9}):
+        refuses("bad_config", battery.make, "table", dict(settings, **change), None)
+
+
 def check_ls2_draws_what_every_interpreter_draws():
     controller = _ls2(vectors.LS2_COINS)
     digest = port.sha256_new()

@@ -4,6 +4,7 @@ from hushfw_checks import expect, refuses, run
 
 from hushfw import port
 from hushfw.core import roster as rosters
+from hushfw.core import rules
 from hushfw.core.roster import Lane, Roster
 
 SUPPLIER = b"\x53" * 32
@@ -88,7 +89,7 @@ def check_members_and_hash_are_read_in_pieces():
     expect(rosters.hash_of(roster, reader(data)), port.sha256(data))
     many = make(members=60)
     data = body_of(many, range(1, 61))
-    expect(rosters.check_members(many, reader(data), 60, key_of(60)), 59)
+    expect(rules.check_members(many, reader(data), 60, key_of(60)), 59)
     expect(rosters.hash_of(many, reader(data)), port.sha256(data))
 
 
@@ -103,7 +104,7 @@ def check_numbers_at_their_edges():
         {"first_slot": 1, "last_slot": 1},
         {"last_slot": (1 << 48) - 1, "slot_s": 1, "expiry_s": 1440},
     ):
-        rosters.check_numbers(make(**good))
+        rules.check_numbers(make(**good))
     for bad in (
         {"members": 1, "missing": 0},
         {"members": 1001},
@@ -124,25 +125,25 @@ def check_numbers_at_their_edges():
         {"report_window_s": 86401},
         {"fraction_bits": 25},
     ):
-        refuses("bad_roster", rosters.check_numbers, make(**bad))
+        refuses("bad_roster", rules.check_numbers, make(**bad))
 
 
 def check_totals_cannot_wrap_around():
     # N = 5, n = 3: the tail is 40 + 4 * 2 scales. So the window is (5 + den) * cap for
     # epsilon = 48 / den.
     cap = 0xFFFFFFFF
-    rosters.check_numbers(make([Lane(cap, 48, (1 << 31) - 5)]))
-    refuses("out_of_window", rosters.check_numbers, make([Lane(cap, 48, (1 << 31) - 4)]))
-    rosters.check_numbers(make([Lane(cap, 1, 2)], fraction_bits=24))
-    refuses("out_of_window", rosters.check_numbers, make([Lane(cap, 1, 3)], fraction_bits=24))
+    rules.check_numbers(make([Lane(cap, 48, (1 << 31) - 5)]))
+    refuses("out_of_window", rules.check_numbers, make([Lane(cap, 48, (1 << 31) - 4)]))
+    rules.check_numbers(make([Lane(cap, 1, 2)], fraction_bits=24))
+    refuses("out_of_window", rules.check_numbers, make([Lane(cap, 1, 3)], fraction_bits=24))
     for lane in (Lane(0, 1, 1), Lane(5, 0, 1), Lane(5, 1, 0)):
-        refuses("bad_roster", rosters.check_numbers, make([lane]))
+        refuses("bad_roster", rules.check_numbers, make([lane]))
 
 
 def check_members_are_unique_and_this_meter_is_one():
     roster = make()
     good = body_of(roster)
-    expect(rosters.check_members(roster, reader(good), 30, key_of(30)), 2)
+    expect(rules.check_members(roster, reader(good), 30, key_of(30)), 2)
     keys = [key_of(i) for i in (10, 20, 30, 40, 50)]
     for code, ids, wrong in (
         ("duplicate", (10, 20, 20, 40, 50), keys),
@@ -156,11 +157,11 @@ def check_members_are_unique_and_this_meter_is_one():
         ("bad_roster", (10, 20, 31, 40, 50), keys),
     ):
         data = body_of(roster, ids, wrong)
-        refuses(code, rosters.check_members, roster, reader(data), 30, key_of(30))
+        refuses(code, rules.check_members, roster, reader(data), 30, key_of(30))
 
 
 def floors_hold(lanes=None, permitted=0, own=0, **changes):
-    rosters.check_floors(make(lanes, **changes), FLOORS, permitted, own)
+    rules.check_floors(make(lanes, **changes), FLOORS, permitted, own)
 
 
 def check_floors_at_their_edges():

@@ -45,7 +45,6 @@ INTEGERS = {
     "home_log_kib": (4, 1 << 20),
 }
 CHOICES = {
-    "driver.name": ["replay"],
     "driver.source": ["link", "file"],
     "actuator": ["none", "log"],
 }
@@ -118,6 +117,18 @@ def test_a_choice_is_one_of_those_named(path: str) -> None:
     for value in ["", "Replay", "other", None, 1, [], {}]:
         message = refusal(changed(path, value))
         assert message == f"{path}: must be one of {', '.join(CHOICES[path])}"
+
+
+def test_each_driver_has_fields_of_its_own() -> None:
+    level = {"name": "level", "pin": 26, "zero": 0, "num": 1, "den": 16, "n": 4, "export": False}
+    assert config.check(changed("driver", level))
+    assert config.live(changed("driver", level)) and not config.live(GOOD)
+    for value in ["", "Replay", "other", None, 1, [], {}]:
+        message = refusal(changed("driver.name", value))
+        assert message == "driver.name: must be one of replay, level"
+    assert "driver.source" in refusal(changed("driver", level | {"source": "link"}))
+    assert "driver.pin" in refusal(changed("driver.pin", 26))
+    assert refusal(changed("driver.name", "level")) == "driver.pin: is missing"
 
 
 @pytest.mark.parametrize("path", FLAGS)

@@ -11,14 +11,18 @@ from hushfw.core import frame, messages
 from hushfw.core.errors import HushError
 
 FUZZED = 200_000
-INTEGER_BYTES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
+INTEGER_BITS = {"u8": 8, "u16": 16, "u32": 32, "u64": 64}
+SIGNED_BITS = {"i32": 32, "i64": 64}
+RANGES = {kind: (0, (1 << bits) - 1) for kind, bits in INTEGER_BITS.items()} | {
+    kind: (-1 << bits - 1, (1 << bits - 1) - 1) for kind, bits in SIGNED_BITS.items()
+}
 NAMES = sorted(messages.BY_NAME)
 MOST_DATA = 900
 
 
 def values(kind: str) -> st.SearchStrategy[int | str | bytes]:
-    if kind in INTEGER_BYTES:
-        return st.integers(0, (1 << 8 * INTEGER_BYTES[kind]) - 1)
+    if kind in RANGES:
+        return st.integers(*RANGES[kind])
     if kind == "text":
         return st.text(max_size=60).filter(lambda t: len(encodable(t)) <= messages.MAX_TEXT)
     if kind == "bytes":
@@ -33,7 +37,7 @@ def encodable(text: str) -> bytes:
 @st.composite
 def any_message(draw: st.DrawFn) -> tuple[str, dict[str, int | str | bytes]]:
     name = draw(st.sampled_from(NAMES))
-    layout = messages.BY_NAME[name][3]
+    layout = messages.layout(name)
     return name, {field: draw(values(kind)) for field, kind in layout}
 
 
@@ -61,16 +65,16 @@ def test_a_message_cut_short_or_too_long_is_refused(
 
 
 def least(kind: str) -> int | str | bytes:
-    if kind in INTEGER_BYTES:
-        return 0
+    if kind in RANGES:
+        return RANGES[kind][0]
     if kind in ("text", "bytes"):
         return "" if kind == "text" else b""
     return bytes(int(kind[1:]))
 
 
 def most(kind: str) -> int | str | bytes:
-    if kind in INTEGER_BYTES:
-        return (1 << 8 * INTEGER_BYTES[kind]) - 1
+    if kind in RANGES:
+        return RANGES[kind][1]
     if kind in ("text", "bytes"):
         return "x" * 255 if kind == "text" else b"\xff" * 300
     return b"\xff" * int(kind[1:])
@@ -78,7 +82,7 @@ def most(kind: str) -> int | str | bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_message_is_refused_at_every_truncation(name: str) -> None:
-    layout = messages.BY_NAME[name][3]
+    layout = messages.layout(name)
     for fill in (least, most):
         number, payload = messages.encode(name, {field: fill(kind) for field, kind in layout})
         assert len(payload) <= frame.MAX_PAYLOAD
@@ -89,12 +93,12 @@ def test_each_message_is_refused_at_every_truncation(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_field_out_of_its_range_is_not_sent(name: str) -> None:
-    layout = messages.BY_NAME[name][3]
+    layout = messages.layout(name)
     good = {field: least(kind) for field, kind in layout}
     for field, kind in layout:
         wrong: list[int | str | bytes] = []
-        if kind in INTEGER_BYTES:
-            wrong = [-1, 1 << 8 * INTEGER_BYTES[kind]]
+        if kind in RANGES:
+            wrong = [RANGES[kind][0] - 1, RANGES[kind][1] + 1]
         elif kind == "text":
             wrong = ["x" * 256, "\u20ac" * 86]
         elif kind != "bytes":
@@ -102,6 +106,14 @@ def test_a_field_out_of_its_range_is_not_sent(name: str) -> None:
         for value in wrong:
             with pytest.raises(HushError, match=f"bad_message: {field}"):
                 messages.encode(name, good | {field: value})
+
+
+def test_a_signed_field_is_twos_complement() -> None:
+    layout = messages.layout("life")
+    fields = {field: least(kind) for field, kind in layout}
+    number, payload = messages.encode("life", fields | {"drift_ppb": -2, "clock_offset_ms": -1})
+    assert b"\xff" * 11 + b"\xfe" in payload
+    assert messages.decode(number, payload)[1]["drift_ppb"] == -2
 
 
 def test_every_field_must_be_given() -> None:
@@ -136,12 +148,13 @@ def test_an_unknown_number_is_refused() -> None:
 
 def test_the_table_is_consistent() -> None:
     assert len(messages.BY_NAME) == len(messages.BY_NUMBER) == len(messages.TABLE)
-    for number, name, sender, layout, meaning in messages.TABLE:
-        assert (number < 0x40) == (sender == messages.HOST)
-        assert name.islower() and meaning
+    for number, name, fields in messages.TABLE:
+        layout = messages.layout(name)
+        assert 0 < number < 0x80 and name.islower()
+        assert fields == ", ".join(f"{field} {kind}" for field, kind in layout)
         assert len({field for field, _ in layout}) == len(layout)
         for _, kind in layout:
-            assert kind in (*INTEGER_BYTES, "text", "bytes") or int(kind[1:]) > 0
+            assert kind in (*RANGES, "text", "bytes") or int(kind[1:]) > 0
 
 
 def test_random_payloads_decode_or_are_refused() -> None:

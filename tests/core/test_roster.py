@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hushfw.core import roster as rosters
+from hushfw.core import rules
 from hushfw.core.errors import HushError
 from hushfw.core.roster import Lane, Roster
 
@@ -102,7 +103,7 @@ def test_noise_is_no_roster(data: bytes) -> None:
 @settings(max_examples=300)
 def test_sets_that_could_both_be_answered_are_impossible(n: int, m: int, t: int) -> None:
     wanted = n >= 2 and t >= 1 and n - m - t >= 1 and (m == 0 or 2 * m + t < n)
-    assert (holds(rosters.check_numbers, make(members=n, missing=m, colluders=t)) == "") == wanted
+    assert (holds(rules.check_numbers, make(members=n, missing=m, colluders=t)) == "") == wanted
     if wanted and m:
         # Two sets S of at most M leave, after T colluders, an honest meter asked under both.
         assert (n - m - t) + (n - m - t) > n - t
@@ -113,7 +114,7 @@ def test_sets_that_could_both_be_answered_are_impossible(n: int, m: int, t: int)
 def test_no_total_can_wrap_around(lanes: list[Lane], members: int, bits: int) -> None:
     made = make(lanes, members=members, missing=0, fraction_bits=bits)
     whole = all(x.cap_wh and (x.epsilon_num > 0) == (x.epsilon_den > 0) for x in lanes)
-    code = holds(rosters.check_numbers, made)
+    code = holds(rules.check_numbers, made)
     if not whole:
         assert code == "bad_roster" or code == "out_of_window"
         return
@@ -174,13 +175,28 @@ def test_members_are_taken_when_ids_ascend_and_keys_differ(
         and SUPPLIER_KEY not in keys
         and all(int.from_bytes(key, "little") < 2**255 - 19 for key in keys)
     )
-    code = holds(rosters.check_members, made, reader(body), ids[own], keys[own])
+    code = holds(rules.check_members, made, reader(body), ids[own], keys[own])
     assert (code == "") == good
     if good:
-        assert rosters.check_members(made, reader(body), ids[own], keys[own]) == own
-        wrong_key = holds(rosters.check_members, made, reader(body), ids[own], key_of(77))
-        absent = holds(rosters.check_members, made, reader(body), 31, key_of(77))
+        assert rules.check_members(made, reader(body), ids[own], keys[own]) == own
+        wrong_key = holds(rules.check_members, made, reader(body), ids[own], key_of(77))
+        absent = holds(rules.check_members, made, reader(body), 31, key_of(77))
         assert (wrong_key, absent) == ("duplicate", "bad_roster")
+
+
+def test_keys_that_begin_alike_are_taken_and_equal_ones_are_not_however_far_apart() -> None:
+    """Equal keys are looked for among those with the same first bytes."""
+    ids = list(range(1, 1001))
+    alike = [b"\x12\x34" + key_of(i)[2:] for i in ids]
+    made = make(members=1000)
+    for keys in (alike, [key_of(i) for i in ids]):
+        body = made.header() + members_of(ids, keys)
+        assert rules.check_members(made, reader(body), 500, keys[499]) == 499
+        for first, second in ((0, 999), (0, 1), (13, 14), (998, 999)):
+            twice = [*keys]
+            twice[second] = twice[first]
+            body = made.header() + members_of(ids, twice)
+            assert holds(rules.check_members, made, reader(body), 500, keys[499]) == "duplicate"
 
 
 @pytest.mark.parametrize("members", [2, 13, 14, 15, 16, 28, 29, 1000])
@@ -242,7 +258,7 @@ def test_floors_and_modes_hold(
         or total > Fraction(*greatest)
     )
     insecure = bool(in_force & ~permitted or (own | in_force) & ~allowed)
-    code = holds(rosters.check_floors, made, floors, permitted, own)
+    code = holds(rules.check_floors, made, floors, permitted, own)
     assert (code == "") == (not below and not insecure)
     if code:
         assert code in (["below_floor"] if below else []) + (["insecure_mode"] if insecure else [])
@@ -257,13 +273,13 @@ def test_a_refused_mode_is_named_and_no_other() -> None:
     }
     made = make([Lane(9, 0, 0)], fraction_bits=16, allowed_modes=6)
     with pytest.raises(HushError, match="not provisioned .* with no-noise$"):
-        rosters.check_floors(made, floors, rosters.MODES["gamma-noise"], 0)
+        rules.check_floors(made, floors, rosters.MODES["gamma-noise"], 0)
     made = make(allowed_modes=9)
     with pytest.raises(HushError, match="not provisioned .* with fixed-seed, provisioned-pairs$"):
-        rosters.check_floors(made, floors, 0, 0)
+        rules.check_floors(made, floors, 0, 0)
     made = make([Lane(9, 0, 0)], allowed_modes=rosters.MODES["no-noise"])
     with pytest.raises(HushError, match="does not allow fixed-seed$"):
-        rosters.check_floors(made, floors, 15, rosters.MODES["fixed-seed"])
+        rules.check_floors(made, floors, 15, rosters.MODES["fixed-seed"])
 
 
 @given(st.integers(0, 1 << 41), st.integers(1, 86400))

@@ -6,15 +6,19 @@ that decides privacy. Every refusal names the field and what would be right.
 
 import binascii
 
+from hushfw.core import battery
+from hushfw.core.battery.settings import BATTERY, OPTIONS, PARTS
 from hushfw.core.errors import HushError
 from hushfw.core.roster import MAX_MEMBERS, MODES, mode_bits
+from hushfw.core.rules import own_modes
 
 VERSION = 1
 MAX_POWER_W = 100000
 MAX_CAPACITY_WH = 1000000
+LEAST_WATCHDOG_MS = 1000
+MOST_WATCHDOG_MS = 8000
 
-DRIVERS = ("replay",)
-CONTROLLERS = ("none", "ls2")
+DRIVERS = ("replay", "level")
 ACTUATORS = ("none", "log")
 SOURCES = ("link", "file")
 
@@ -33,6 +37,15 @@ _TOP = (
     "provisioned_pairs",
     "home_log_kib",
 )
+# A field that is absent stands for its value here; none of these decides privacy.
+_DEFAULTS = {"watchdog_ms": 0}
+_LEVEL_FIELDS = ("pin", "zero", "num", "den", "n")
+_BATTERY_FIELDS = (
+    "minimum_wh",
+    "maximum_wh",
+    "charge_efficiency_permille",
+    "discharge_efficiency_permille",
+)
 _FLOORS = ("least_members", "least_honest", "greatest_epsilon", "shortest_slot_s")
 
 
@@ -40,14 +53,14 @@ def _refuse(field, reason):
     raise HushError("bad_config", "%s: %s" % (field, reason))
 
 
-def _keys(where, value, wanted):
+def _keys(where, value, wanted, optional=()):
     if not isinstance(value, dict):
         _refuse(where or "configuration", "must be an object")
     for name in wanted:
         if name not in value:
             _refuse(where + name, "is missing")
     for name in value:
-        if name not in wanted:
+        if name not in wanted and name not in optional:
             _refuse(where + str(name), "is not a field of a configuration")
 
 
@@ -97,29 +110,79 @@ def _floors(floors):
 
 
 def _driver(driver):
-    _keys("driver.", driver, ("name", "source", "export"))
-    _choice("driver.name", driver["name"], DRIVERS)
-    _choice("driver.source", driver["source"], SOURCES)
+    live = isinstance(driver, dict) and driver.get("name", "replay") != "replay"
+    if live:
+        _choice("driver.name", driver["name"], DRIVERS)
+    _keys("driver.", driver, ("name", "export") + (_LEVEL_FIELDS if live else ("source",)))
     _flag("driver.export", driver["export"])
+    if live:
+        _level(driver)
+    else:
+        _choice("driver.source", driver["source"], SOURCES)
 
 
-def _controller(controller, export):
+def _level(driver):
+    """An analogue input; its whole scale must be a home's power and not more."""
+    _integer("driver.pin", driver["pin"], 0, 255)
+    _integer("driver.zero", driver["zero"], 0, 65534)
+    _integer("driver.num", driver["num"], 1, 1 << 28)
+    _integer("driver.den", driver["den"], 1, 1 << 28)
+    _integer("driver.n", driver["n"], 1, 256)
+    if 65535 * driver["num"] > MAX_POWER_W * driver["den"]:
+        _refuse("driver.num", "65535 * num / den must be %d W or less" % MAX_POWER_W)
+
+
+def live(config):
+    """Whether the meter measures now, by its own clock; else it replays."""
+    return config["driver"]["name"] != "replay"
+
+
+def _controller(where, controller, export):
     if not isinstance(controller, dict) or "name" not in controller:
-        _refuse("controller", "must be an object with a name")
-    _choice("controller.name", controller["name"], CONTROLLERS)
-    if controller["name"] == "none":
-        _keys("controller.", controller, ("name",))
-        return
-    _keys("controller.", controller, ("name", "capacity_wh", "rate_w"))
-    _integer("controller.capacity_wh", controller["capacity_wh"], 1, MAX_CAPACITY_WH)
-    _integer("controller.rate_w", controller["rate_w"], 1, MAX_POWER_W)
-    if export:
-        _refuse("controller.name", "ls2 needs a driver without export: its grid draw is never < 0")
+        _refuse(where, "must be an object with a name")
+    name = controller["name"]
+    _choice(where + ".name", name, battery.CONTROLLERS)
+    if export and name not in battery.EXPORTING:
+        _refuse(where + ".name", "%s needs a driver without export: it takes no load < 0" % name)
+    if name == "none":
+        _keys(where + ".", controller, ("name",))
+    elif name == "cascade":
+        _keys(where + ".", controller, ["name"] + list(PARTS))
+        for part in PARTS:
+            inner = controller[part]
+            if isinstance(inner, dict) and inner.get("name") == name:
+                _refuse(where + "." + part, "must not be a cascade itself")
+            _controller(where + "." + part, inner, export)
+    else:
+        _battery(where + ".", controller)
+
+
+def _battery(where, controller):
+    """One battery and its controller's own settings, which all are integers."""
+    rates = ("charge_rate_w", "discharge_rate_w")
+    own = OPTIONS[controller["name"]]
+    two = rates[0] in controller or rates[1] in controller
+    needed = ["name", "capacity_wh"] + list(rates if two else ("rate_w",))
+    if controller["name"] == "table":
+        needed += list(own)
+    _keys(where, controller, needed, list(_BATTERY_FIELDS) + list(own))
+    for field in controller:
+        if field == "capacity_wh":
+            _integer(where + field, controller[field], 1, MAX_CAPACITY_WH)
+        elif field in rates or field == "rate_w":
+            _integer(where + field, controller[field], 1, MAX_POWER_W)
+        elif field in BATTERY or field in own:
+            bounds = BATTERY[field] if field in BATTERY else own[field]
+            _integer(where + field, controller[field], bounds[0], bounds[1])
+    capacity_wh = controller["capacity_wh"]
+    maximum_wh = controller.get("maximum_wh", capacity_wh)
+    _integer(where + "maximum_wh", maximum_wh, 0, capacity_wh)
+    _integer(where + "minimum_wh", controller.get("minimum_wh", 0), 0, maximum_wh)
 
 
 def check(config):
     """The configuration itself when it is right, else a refusal that names field and reason."""
-    _keys("", config, _TOP)
+    _keys("", config, _TOP, _DEFAULTS)
     _integer("version", config["version"], VERSION, VERSION)
     _integer("meter_id", config["meter_id"], 1, 0xFFFFFFFF)
     _name("street", config["street"])
@@ -127,11 +190,22 @@ def check(config):
     _key("authority_key", config["authority_key"])
     _floors(config["floors"])
     _driver(config["driver"])
-    _controller(config["controller"], config["driver"]["export"])
+    _controller("controller", config["controller"], config["driver"]["export"])
     _choice("actuator", config["actuator"], ACTUATORS)
     _modes(config)
     _integer("home_log_kib", config["home_log_kib"], 4, 1 << 20)
+    _watchdog(optional(config, "watchdog_ms"))
     return config
+
+
+def optional(config, name):
+    """A field that may be absent, or what its absence stands for."""
+    return config.get(name, _DEFAULTS[name])
+
+
+def _watchdog(timeout_ms):
+    if timeout_ms != 0 or isinstance(timeout_ms, bool):
+        _integer("watchdog_ms", timeout_ms, LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS)
 
 
 def _modes(config):
@@ -144,16 +218,6 @@ def _modes(config):
         _flag(flag, config[flag])
         if config[flag] and mode not in permitted:
             _refuse(flag, "needs %s among permitted_modes" % mode)
-
-
-def own_modes(config):
-    """The bits of the weakening modes that provisioning put in force."""
-    names = []
-    if config["fixed_seed"]:
-        names.append("fixed-seed")
-    if config["provisioned_pairs"]:
-        names.append("provisioned-pairs")
-    return mode_bits(names)
 
 
 def promises(config):

@@ -13,9 +13,10 @@ Python's integers are not constant time: whoever can time a signature precisely 
 something about the key. The operations themselves do not depend on it.
 """
 
+from hushfw.core import pace
 from hushfw.core.errors import HushError
 from hushfw.core.sha512 import sha512
-from hushfw.core.x25519 import P
+from hushfw.core.x25519 import P, high_power, inverse
 
 L = (1 << 252) + 27742317777372353535851937790883648493
 _D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3  # -121665/121666
@@ -64,6 +65,7 @@ def _multiples(point):
     for _ in range(14):
         point = _add(point, first)
         table.append(_prepared(point))
+        pace.point()
     return table
 
 
@@ -74,15 +76,17 @@ def _sum_of_multiples(*terms):
     for at in range(31, -1, -1):
         for shift in (4, 0):
             total = _double(_double(_double(_double(total))))
+            pace.point()
             for digits, table in work:
                 total = _add(total, table[digits[at] >> shift & 15])
+            pace.point()
     return total
 
 
 def _encode(point):
     x, y, z, _ = point
-    inverse = pow(z, P - 2, P)
-    x, y = x * inverse % P, y * inverse % P
+    z = inverse(z)
+    x, y = x * z % P, y * z % P
     return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
@@ -96,7 +100,10 @@ def _decode(encoded):
     u = (y * y - 1) % P
     v = (_D * y * y + 1) % P
     v3 = v * v * v % P
-    x = u * v3 * pow(u * v3 * v3 * v % P, P >> 3, P) % P
+    base = u * v3 * v3 * v % P
+    # P >> 3 = (P - 5) / 8 = 2^2 (2^250 - 1) + 1
+    f250 = high_power(base)[0]
+    x = u * v3 * (pow(f250, 4, P) * base % P) % P
     square = v * x * x % P
     if square == -u % P:
         x = x * _ROOT_OF_MINUS_ONE % P
@@ -151,6 +158,7 @@ def verify(public32, message, signature64):
     if point is None or _has_small_order(point):
         return False
     x, y, z, t = point
+    pace.point()
     challenge = _hash_to_scalar(commitment, public32, message)
     found = _sum_of_multiples((response, _BASE), (challenge, (P - x, y, z, P - t)))
     return _encode(found) == commitment

@@ -35,6 +35,8 @@ CODES = {
     "unknown_meter": 26,
     "out_of_window": 27,
     "wrong_board": 28,
+    "safe_mode": 29,
+    "bad_clock": 30,
 }
 
 NAMES = {number: name for name, number in CODES.items()}

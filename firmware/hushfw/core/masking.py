@@ -15,7 +15,7 @@ so no word ever serves twice.
 import struct
 
 from hushfw import port
-from hushfw.core import kdf
+from hushfw.core import kdf, pace, prfsum
 
 PRF_VERSION = 1
 DOMAIN_SLOT = 1
@@ -48,9 +48,29 @@ def subkey(prk, purpose, lower_id, higher_id, lower_key, higher_key, length=KEY_
     return kdf.hkdf_expand(prk, info, length)
 
 
+def pair_record(extract, secret, *both):
+    """Mask key and answer key of a pair; extract is the Hmac whose key is the roster's hash."""
+    prk = kdf.Hmac(extract.of(secret))
+    return subkey(prk, b"mask", *both) + subkey(prk, b"answer", *both)
+
+
+_NO_SALT = kdf.Hmac(b"")
+
+
+def next_day_keys(keys, day):
+    """The one-way ratchet of keys end to end: yesterday's cannot be had from today's."""
+    # What hkdf_expand hashes for the first of its blocks, which is longer than a key.
+    message = b"hush1 day" + struct.pack(">I", day) + b"\x01"
+    out = b""
+    for at in range(0, len(keys), KEY_BYTES):
+        pace.point()
+        prk = _NO_SALT.of(keys[at : at + KEY_BYTES])
+        out += kdf.Hmac(prk).of(message)[:KEY_BYTES]
+    return out
+
+
 def next_day_key(key, day):
-    """The one-way ratchet: yesterday's key cannot be had from today's."""
-    return kdf.hkdf(key, b"", b"hush1 day" + struct.pack(">I", day), KEY_BYTES)
+    return next_day_keys(key, day)
 
 
 def silent_digest(roster_hash, slot, silent):
@@ -76,7 +96,26 @@ def silent_indexes(silent, members):
         return None
     if members & 7 and silent[-1] >> (members & 7):
         return None
-    return [i for i in range(members) if in_silent(silent, i)]
+    found = []
+    for place in range(len(silent)):
+        bits = silent[place]
+        index = 8 * place
+        while bits:
+            if bits & 1:
+                found.append(index)
+            bits >>= 1
+            index += 1
+    return found
+
+
+def dummy_sum(lanes, slot):
+    """An empty sum of D: keys to add are mask keys."""
+    return prfsum.Sum(lanes, prf_input(USE_DUMMY, 1, slot, 0))
+
+
+def answer_sum(lanes, slot, digest):
+    """An empty sum of E: keys to add are answer keys, each bound to S before it is used."""
+    return prfsum.Sum(lanes, prf_input(USE_ANSWER, 2, slot, 0), digest[:16])
 
 
 def report_words(values, own_index, pair_keys, keystream_key, recovery, slot):
@@ -85,35 +124,34 @@ def report_words(values, own_index, pair_keys, keystream_key, recovery, slot):
     values are the clipped readings plus noise shares, one a lane; pair_keys yields (index, mask
     key, answer key) of every partner; recovery are the words of C.
     """
+    dummies = dummy_sum(len(values), slot)
+    for index, mask_key, _ in pair_keys:
+        dummies.add(mask_key, 0, KEY_BYTES, 1, own_index > index)
+    return masked(values, dummies.words(), keystream_key, recovery, slot)
+
+
+def masked(values, dummies, keystream_key, recovery, slot):
+    """The words of a report whose sum of D is known."""
     lanes = len(values)
     stream = pads(keystream_key, USE_KEYSTREAM, 1, slot, lanes)
-    words = [values[k] + stream[k] + recovery[k] for k in range(lanes)]
-    for index, mask_key, _ in pair_keys:
-        pad = pads(mask_key, USE_DUMMY, 1, slot, lanes)
-        _add_signed(words, pad, own_index > index)
-    return [word & MASK for word in words]
+    return [values[k] + stream[k] + recovery[k] + dummies[k] & MASK for k in range(lanes)]
 
 
 def answer_words(own_index, pair_keys, recovery, slot, silent, digest):
     """The words that lift this meter's masks from the total, for this S alone."""
     lanes = len(recovery)
-    words = list(recovery)
+    dummies, bound = dummy_sum(lanes, slot), answer_sum(lanes, slot, digest)
     for index, mask_key, answer_key in pair_keys:
         if in_silent(silent, index):
-            pad = pads(mask_key, USE_DUMMY, 1, slot, lanes)
+            dummies.add(mask_key, 0, KEY_BYTES, 1, own_index > index)
         else:
-            bound = port.aes(answer_key).encrypt(digest[:16])
-            pad = pads(bound, USE_ANSWER, 2, slot, lanes)
-        _add_signed(words, pad, own_index > index)
-    return [word & MASK for word in words]
+            bound.add(answer_key, 0, KEY_BYTES, 1, own_index > index)
+    return lifted(dummies.words(), bound.words(), recovery)
 
 
-def _add_signed(words, pad, positive):
-    for k in range(len(words)):
-        if positive:
-            words[k] += pad[k]
-        else:
-            words[k] -= pad[k]
+def lifted(dummies, bound, recovery):
+    """The words of an answer whose sums of D and E are known."""
+    return [recovery[k] + dummies[k] + bound[k] & MASK for k in range(len(recovery))]
 
 
 def pack_words(words):

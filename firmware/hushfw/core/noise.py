@@ -27,6 +27,7 @@ about the value drawn, so send at a fixed time in the slot, not when ready.
 `source` is any object with below(n), an exact uniform integer in 0..n-1.
 """
 
+from hushfw.core import pace
 from hushfw.core.errors import HushError
 
 
@@ -47,6 +48,7 @@ def split(source, total, n):
     below = source.below
     owned = 0
     while total:
+        pace.point()
         # One draw decides both: the quotient is what the cycle leaves over, the rest its colour.
         draw = below(n * total)
         left = draw // n
@@ -89,6 +91,7 @@ def _coin(source, num, den):
     """
     below = source.below
     k = 1
+    pace.point()
     while below(den * k) < num:
         k += 1
     return k & 1 == 1

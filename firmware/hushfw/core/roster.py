@@ -4,14 +4,13 @@ A roster is a header, the members sorted by id (id 4 bytes, X25519 public key 32
 Ed25519 signature over the hash of both. It is read through `read_at(offset, size)`, so that a
 meter checks a thousand members from its flash without holding them.
 
-Every rule that makes a total safe is checked here, on the meter, before a roster is used: the
-signature, the floors fixed at provisioning, that two different sets S are impossible, and that no
-total can wrap around 2^64.
+Every rule that makes a total safe is checked on the meter before a roster is used, see `rules`.
 """
 
 import struct
 
 from hushfw import port
+from hushfw.core import pace
 from hushfw.core.errors import HushError
 
 MAGIC = b"HUSR"
@@ -21,7 +20,6 @@ MAX_LANES = 2
 MAX_SLOT = 1 << 48
 MAX_START_S = 1 << 40
 SUPPLIER_ID = 0
-_CURVE_P = (1 << 255) - 19
 
 _HEADER = ">4sBBHB32s32s32sIQQQ32sIIIHHH"
 _LANE = ">III"
@@ -203,6 +201,7 @@ def members_of(roster, read_at):
     at = HEADER_BYTES
     end = HEADER_BYTES + roster.members * MEMBER_BYTES
     while at < end:
+        pace.point()
         piece = read_at(at, min(14 * MEMBER_BYTES, end - at))
         for i in range(0, len(piece), MEMBER_BYTES):
             yield int.from_bytes(piece[i : i + 4], "big"), piece[i + 4 : i + MEMBER_BYTES]
@@ -214,143 +213,7 @@ def hash_of(roster, read_at):
     at = 0
     end = HEADER_BYTES + roster.members * MEMBER_BYTES
     while at < end:
+        pace.point()
         digest.update(read_at(at, min(512, end - at)))
         at += 512
     return digest.digest()
-
-
-def _refuse_unless(holds, code, message):
-    if not holds:
-        raise HushError(code, message)
-
-
-def check_numbers(roster):
-    """The rules that do not depend on a meter: sizes, S unique, no wrap-around."""
-    r = roster
-    _refuse_unless(
-        2 <= r.members <= MAX_MEMBERS, "bad_roster", "a street has 2 to %d meters" % MAX_MEMBERS
-    )
-    _refuse_unless(r.colluders >= 1, "bad_roster", "T is at least 1: every home knows its share")
-    _refuse_unless(r.noise_shape() >= 1, "bad_roster", "N - M - T must be at least 1")
-    _refuse_unless(
-        r.missing == 0 or 2 * r.missing + r.colluders < r.members,
-        "bad_roster",
-        "2 M + T must be below N: else two different sets S could both be answered",
-    )
-    _refuse_unless(
-        0 < r.epoch and 0 < r.first_slot <= r.last_slot < MAX_SLOT,
-        "bad_roster",
-        "epoch and slots count from 1, and slots end below 2^48",
-    )
-    _refuse_unless(r.start_s < MAX_START_S, "bad_roster", "start_s is in unix seconds")
-    _refuse_unless(0 < r.slot_s <= 86400, "bad_roster", "a slot lasts 1 to 86400 seconds")
-    _refuse_unless(
-        r.day(r.last_slot) < 1 << 32, "bad_roster", "the last slot is beyond every calendar"
-    )
-    _refuse_unless(
-        r.report_window_s <= r.expiry_s <= min(MAX_EXPIRY_S, MAX_KEPT_SLOTS * r.slot_s),
-        "bad_roster",
-        "expiry_s is from report_window_s to %d s and %d slots" % (MAX_EXPIRY_S, MAX_KEPT_SLOTS),
-    )
-    _refuse_unless(r.fraction_bits <= 24, "bad_roster", "fraction_bits is 0 to 24")
-    for lane in r.lane_list:
-        _check_lane(r, lane)
-
-
-def _check_lane(roster, lane):
-    _refuse_unless(lane.cap_wh > 0, "bad_roster", "a lane's cap is at least 1 Wh")
-    _refuse_unless(
-        (lane.epsilon_num > 0) == (lane.epsilon_den > 0),
-        "bad_roster",
-        "epsilon is a positive fraction, or 0/0 for no noise",
-    )
-    window = (roster.members * lane.cap_wh + roster.tail_wh(lane)) << roster.fraction_bits
-    _refuse_unless(
-        window < 1 << 63,
-        "out_of_window",
-        "N * cap plus the noise's tail must stay below 2^63: lower the cap or raise epsilon",
-    )
-
-
-def check_members(roster, read_at, own_id, own_key):
-    """Ids ascend, no key twice, none of the supplier's, and this meter is in it. Own index back."""
-    own_index = None
-    last = SUPPLIER_ID
-    index = 0
-    for member, key in members_of(roster, read_at):
-        if member <= last:
-            raise HushError("duplicate", "member ids must ascend and differ; %d does not" % member)
-        if int.from_bytes(key, "little") >= _CURVE_P:
-            # Else one curve point could stand twice, under two spellings.
-            raise HushError("duplicate", "member %d has a key that is not canonical" % member)
-        if key == roster.supplier_key:
-            raise HushError("duplicate", "member %d has the supplier's key" % member)
-        if member == own_id:
-            if key != own_key:
-                raise HushError("duplicate", "the roster gives this meter's id another key")
-            own_index = index
-        last = member
-        index += 1
-    _check_keys_differ(roster, read_at)
-    if own_index is None:
-        raise HushError("bad_roster", "this meter is not in the roster")
-    return own_index
-
-
-def _check_keys_differ(roster, read_at):
-    # Sixteen passes over one sixteenth of the keys each keep the memory small on a board.
-    for part in range(16):
-        seen = set()
-        for member, key in members_of(roster, read_at):
-            if key[0] & 15 == part:
-                if key in seen:
-                    raise HushError("duplicate", "member %d has another member's key" % member)
-                seen.add(key)
-
-
-def check_floors(roster, floors, permitted_modes, own_modes):
-    """What was fixed at provisioning and can only be tightened."""
-    r = roster
-    _refuse_unless(
-        r.members >= floors["least_members"],
-        "below_floor",
-        "the roster has %d members, the floor is %d" % (r.members, floors["least_members"]),
-    )
-    _refuse_unless(
-        r.noise_shape() >= floors["least_honest"],
-        "below_floor",
-        "N - M - T is %d, the floor is %d" % (r.noise_shape(), floors["least_honest"]),
-    )
-    _refuse_unless(
-        r.slot_s >= floors["shortest_slot_s"],
-        "below_floor",
-        "a slot of %d s is shorter than the floor %d" % (r.slot_s, floors["shortest_slot_s"]),
-    )
-    excess = r.modes() & ~permitted_modes
-    _refuse_unless(
-        excess == 0,
-        "insecure_mode",
-        "this meter was not provisioned for a street with %s" % ", ".join(mode_names(excess)),
-    )
-    excess = (own_modes | r.modes()) & ~r.allowed_modes
-    _refuse_unless(
-        excess == 0,
-        "insecure_mode",
-        "this roster does not allow %s" % ", ".join(mode_names(excess)),
-    )
-    _check_epsilon(r, floors)
-
-
-def _check_epsilon(roster, floors):
-    most_num, most_den = floors["greatest_epsilon"]
-    num, den = 0, 1
-    for lane in roster.lane_list:
-        if not lane.noiseless():
-            num = num * lane.epsilon_den + lane.epsilon_num * den
-            den *= lane.epsilon_den
-    _refuse_unless(
-        num * most_den <= most_num * den,
-        "below_floor",
-        "epsilon of a slot is above the greatest that was provisioned, %d/%d"
-        % (most_num, most_den),
-    )

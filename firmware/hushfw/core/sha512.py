@@ -11,6 +11,8 @@ cube roots of the first 80 (a test works them out again).
     sha512(b"abc") -> 64 bytes
 """
 
+from hushfw.core import pace
+
 _MASK = 0xFFFFFFFFFFFFFFFF
 _TWICE = (1 << 64) + 1
 
@@ -122,10 +124,13 @@ def _schedule(block):
 
 def _compress(state, block):
     a, b, c, d, e, f, g, h = state
-    for k, w in zip(_K, _schedule(block)):
+    schedule = _schedule(block)
+    for i in range(80):
+        if not i & 15:
+            pace.point()
         ee = e * _TWICE
         aa = a * _TWICE
-        t = h + (ee >> 14 ^ ee >> 18 ^ ee >> 41) + (g ^ e & (f ^ g)) + k + w
+        t = h + (ee >> 14 ^ ee >> 18 ^ ee >> 41) + (g ^ e & (f ^ g)) + _K[i] + schedule[i]
         s = (aa >> 28 ^ aa >> 34 ^ aa >> 39) + (a & b ^ c & (a ^ b))
         h, g, f, e = g, f, e, d + t & _MASK
         d, c, b, a = c, b, a, t + s & _MASK

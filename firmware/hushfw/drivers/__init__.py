@@ -5,6 +5,17 @@ gives an object with
 
     sees_export     capability: demand may be negative. Where it is False a negative reading is
                     bad input and refused
+    live            whether it measures now (a sensor) or has the time with the data (a replay)
+
+A live driver is asked once at every whole second of the meter's clock, in the middle of whatever
+else the meter computes, so it answers within a few milliseconds and allocates little:
+
+    read()          watts at this moment, a whole number, or None where there is no reading (the
+                    slot then has a gap). What it raises counts as None
+
+Its `make` takes the board's `machine` module as a second argument, so that a test can bring
+another. A driver that replays has instead
+
     step_s          seconds of a controller step, None until the driver knows
     take(step_s)    (start_s, demand_w) of the next step, each step once, in order of time; demand_w
                     is a whole number of watts, or None where there was no reading (the caller

@@ -2,21 +2,35 @@
 
 A record a step, little-endian: start_s (8 bytes), demand_w, grid_w (4 each, signed) and charge_ws
 (8). It drives nothing; it is for emulation and for looking at what a controller would do.
+
+`apply` may be called in the middle of other work and keeps to the memory; `drain` writes what has
+gathered, once that is worth it.
 """
 
 import struct
 
 RECORD = "<Qiiq"
+_WORTH_WRITING = 1024
 
 
 class Log:
     def __init__(self, path="battery.log"):
         self._file = open(path, "ab")  # noqa: SIM115 (open as long as the meter runs)
+        self._gathered = bytearray()
 
     def apply(self, start_s, demand_w, grid_w, charge_ws):
-        self._file.write(struct.pack(RECORD, start_s, demand_w, grid_w, charge_ws))
+        self._gathered.extend(struct.pack(RECORD, start_s, demand_w, grid_w, charge_ws))
+
+    def drain(self):
+        if len(self._gathered) >= _WORTH_WRITING:
+            self._write()
+
+    def _write(self):
+        gathered, self._gathered = self._gathered, bytearray()
+        self._file.write(gathered)
 
     def flush(self):
+        self._write()
         self._file.flush()
 
 
@@ -24,6 +38,9 @@ class NoActuator:
     """No battery, or one that nobody drives."""
 
     def apply(self, start_s, demand_w, grid_w, charge_ws):
+        pass
+
+    def drain(self):
         pass
 
     def flush(self):

@@ -1,0 +1,67 @@
+"""Sums of AES blocks under many keys: what a masked word costs, a thousand times a slot.
+
+A mask is one AES-128 block under a key that serves this block alone, so the key schedule is paid
+for every block. A board's AES object is as fast as one may ask, but each takes half a kilobyte of
+heap, and the search for it grows with every object that waits for the collector: at a thousand
+partners it takes four times as long as AES itself. `prfsum_viper` therefore makes the blocks in
+place, in machine code that the interpreter's own compiler emits. It is used where that compiler is
+at hand and a known block comes out right; `PureSum` defines what it must give and is used
+elsewhere.
+
+    sums = prfsum.Sum(lanes, data)          # sign * AES(key, data), 16 bytes: two lanes at most
+    sums = prfsum.Sum(lanes, data, first)   # sign * AES(AES(key, first), data)
+    sums.add(keys, at, stride, count, positive)
+    sums.words()                            # a signed integer a lane
+"""
+
+from hushfw import port
+
+KEY_BYTES = 16
+MAX_LANES = 2
+
+
+class PureSum:
+    """The definition, by AES objects."""
+
+    def __init__(self, lanes, data, first=None):
+        self._sums = [0] * lanes
+        self._data = data
+        self._first = first
+
+    def add(self, keys, at, stride, count, positive):
+        """Adds the blocks of `count` keys, `stride` bytes apart, or takes them away."""
+        sums = self._sums
+        for start in range(at, at + stride * count, stride):
+            key = keys[start : start + KEY_BYTES]
+            if self._first is not None:
+                key = port.aes(key).encrypt(self._first)
+            block = port.aes(key).encrypt(self._data)
+            for lane in range(len(sums)):
+                word = int.from_bytes(block[8 * lane : 8 * lane + 8], "big")
+                sums[lane] += word if positive else -word
+
+    def words(self):
+        return list(self._sums)
+
+
+def _chosen():
+    try:
+        from hushfw.core.prfsum_viper import FastSum
+    except (ImportError, SyntaxError, ValueError):
+        # No such compiler, or bytecode for another machine.
+        return PureSum
+    return FastSum if _agree(FastSum) else PureSum
+
+
+def _agree(other):
+    keys = bytes(range(64))
+    results = []
+    for kind in (PureSum, other):
+        sums = kind(MAX_LANES, keys[:16], keys[16:32])
+        sums.add(keys, 5, 32, 2, True)
+        sums.add(keys, 9, 16, 3, False)
+        results.append(sums.words())
+    return results[0] == results[1]
+
+
+Sum = _chosen()

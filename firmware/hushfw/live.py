@@ -1,0 +1,126 @@
+"""Slots of a meter that measures: they begin and end by its own clock.
+
+`sample` runs at every second, possibly in the middle of a mask or a key agreement, so it only
+counts: a slot that ends there goes into a queue, and the serve loop masks it when it gets there,
+while the samples of the next slot go on.
+
+A slot is reported only if it began on time after the clock was last set or stepped. So nobody who
+tells the time can make a slot of a few seconds: what is reported lasted `slot_s` on this meter's
+own quartz, up to the 0.07 % that the clock may run fast, and no second lies in two of them.
+A report leaves a fixed time after its slot's end, not when it is ready: how long the noise took to
+draw is nobody's business.
+"""
+
+from hushfw.core import masking
+from hushfw.core.errors import HushError
+from hushfw.slots import Slots
+
+_MOST_QUEUED = 4
+_LEAVE_AFTER_MS = 5000
+
+
+class LiveSlots(Slots):
+    """`start` once everything is handed over; then `sample` each second and `work` when idle."""
+
+    def _resume(self, roster):
+        super()._resume(roster)
+        self._roster = roster
+        self._queue = []
+        self._leaving = []
+        self._end_s = 0
+        # Slots that begin before this second are not whole; None until the clock is set.
+        self._whole_from_s = None
+        self._last_begun = self._journal.last_masked
+
+    def start(self):
+        """Not in a sample: the state of the battery is read from the journal."""
+        self._start_controller(1, self._last_state())
+
+    def hand_over(self, successor):
+        for ended in self._queue:
+            self._log_slot(ended)
+        self._queue = []
+        super().hand_over(successor)
+        successor._whole_from_s = self._whole_from_s and self.clock_s + 1
+        successor._last_begun = max(successor._last_begun, self._last_begun)
+
+    def run(self, now_s, send):
+        raise HushError("bad_feed", "this meter measures: its own clock runs its slots")
+
+    def least_ms(self):
+        """No clock message is right that tells a boot a time before this."""
+        return self._journalled_clock_s(self._roster) * 1000
+
+    def check_clock(self, epoch, boots, time_ms, tag):
+        """Refuses a time that is not the supplier's, for this roster and for this boot."""
+        content = boots.to_bytes(4, "big") + time_ms.to_bytes(8, "big")
+        if epoch != self._roster.epoch or not masking.same_tag(
+            tag, self._tag_down(b"clock", 0, content)
+        ):
+            raise HushError("bad_tag", "the time is not the supplier's, or not for this boot")
+
+    def jumped(self, now_ms):
+        """The clock was set or stepped: the running slot is not whole, nor any that is begun."""
+        self.clock_s = now_ms // 1000
+        self._whole_from_s = self.clock_s + 1
+        self._leave()
+
+    def sample(self, second, demand_w, clock_is_set):
+        """One second; called from inside other work, so no journal, no keys, no flash."""
+        if clock_is_set:
+            self.clock_s = second
+            self._turn(second)
+        if demand_w is None:
+            self._gap = True
+            return
+        grid_w = self._control(second, demand_w)
+        if self._slot is not None:
+            self._count(second, demand_w, grid_w, 1)
+            self._measured_to_s = second + 1
+
+    def _turn(self, second):
+        """Ends the slot that is over and begins the one that is due."""
+        if self._slot is not None:
+            if second < self._end_s:
+                return
+            self._gap = self._gap or self._measured_to_s != self._end_s
+            self._queue.append(self._close())
+            if len(self._queue) > _MOST_QUEUED:
+                self.gap_slots += not self._queue.pop(0).gap
+        slot = self._roster.slot_at(second)
+        if self._whole_from_s is None or slot is None or slot <= self._last_begun:
+            return
+        begin_s = self._roster.slot_start_s(slot)
+        if begin_s >= self._whole_from_s:
+            self._last_begun = slot
+            self._end_s = begin_s + self._roster.slot_s
+            self._begin(self._roster, slot)
+
+    def due_ms(self, now_ms):
+        """How long until there is something to do besides samples, None where nothing waits."""
+        if self._queue:
+            return 0
+        if self._leaving:
+            return max(0, self._leaving[0][0] - now_ms)
+        return None
+
+    def work(self, now_ms):
+        """Masks one slot that has ended; the reports whose time to leave has come."""
+        self._actuator.drain()
+        if self._queue:
+            ended = self._queue.pop(0)
+            self._journal.settle()
+            self._now_s = self.clock_s
+            leave_ms = self._leave_ms(self._roster, ended.slot)
+            self._report(self._roster, ended, lambda report: self._put(leave_ms, report))
+        out = []
+        while self._leaving and self._leaving[0][0] <= now_ms:
+            out.append(self._leaving.pop(0)[1])
+        return out
+
+    def _put(self, leave_ms, report):
+        self._leaving.append((leave_ms, report))
+
+    def _leave_ms(self, roster, slot):
+        end_ms = (roster.slot_start_s(slot) + roster.slot_s) * 1000
+        return end_ms + min(_LEAVE_AFTER_MS, roster.report_window_s * 500)

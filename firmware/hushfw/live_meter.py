@@ -1,0 +1,76 @@
+"""The meter that measures: by its own clock, which it is told, and a sample at every second."""
+
+from hushfw.clock import Clock, Wait
+from hushfw.core import pace
+from hushfw.core.drbg import SEED, Drbg
+from hushfw.core.errors import HushError
+from hushfw.drivers import level
+from hushfw.live import LiveSlots
+from hushfw.meter import Meter
+from hushfw.sampler import Sampler
+
+
+class LiveMeter(Meter):
+    slots_kind = LiveSlots
+
+    def _prepare(self):
+        self._clock = Clock()
+        self._wait = Wait()
+        self._sampler = Sampler(self._clock)
+        # Its controller draws in the middle of other draws: it has a generator of its own.
+        self._chance = Drbg(self._random.bytes(SEED))
+        pace.install(self._sampler.take_if_due)
+
+    def _make_driver(self, roster):
+        return level.make(self._config["driver"])
+
+    def _start_slots(self):
+        super()._start_slots()
+        self._sampler.start(self._driver, self._slots)
+
+    def receive(self, kind, sequence, payload):
+        self._wait.end()
+        return super().receive(kind, sequence, payload)
+
+    def wait_ms(self):
+        wait_ms = super().wait_ms()
+        if wait_ms and self._slots is not None:
+            now_ms = self._clock.now_ms()
+            for due_ms in (self._sampler.due_ms(), self._slots.due_ms(now_ms)):
+                wait_ms = wait_ms if due_ms is None else min(wait_ms, due_ms)
+        self._wait.begin()
+        return wait_ms
+
+    def work(self):
+        self._wait.end()
+        if self._slots is None:
+            return ()
+        self._sampler.take_if_due()
+        reports = self._slots.work(self._clock.now_ms())
+        self._busy = self._slots.idle()
+        return [("report", report) for report in reports]
+
+    def sampling(self):
+        return {
+            "samples": self._sampler.samples,
+            "missed_samples": self._sampler.missed,
+            "worst_late_ms": self._sampler.worst_late_ms,
+            "clock_offset_ms": self._clock.offset_ms,
+            "drift_ppb": self._clock.drift_ppb,
+        }
+
+    def _on_feed(self, fields, out):
+        self._enrolled()
+        raise HushError("bad_feed", "this meter measures and takes no rows")
+
+    def _on_clock(self, fields, out):
+        slots = self._enrolled()
+        unix_ms = fields["unix_ms"]
+        slots.check_clock(fields["epoch"], self.boots, unix_ms, fields["tag"])
+        self._wait.check_fresh()
+        jumped = self._clock.tell(unix_ms, slots.least_ms())
+        # First, since what follows may fail on a full flash, and the samples must go on.
+        self._sampler.reschedule()
+        if jumped:
+            slots.jumped(self._clock.now_ms())
+        return "ok", {}

@@ -1,0 +1,75 @@
+"""One sample at every whole second of the meter's clock, in the middle of whatever runs.
+
+The next sample is due at a tick count that comes from the clock and not from the sample before,
+so lateness does not add up. `take_if_due` is called by the serve loop and, through `pace`, from
+inside long computations; most calls compare two small integers and return. A sample that comes
+late within its second counts for that second, and the worst lateness is kept; a second that passed
+entirely is missed, and the slot has a gap.
+
+A point may interrupt a draw, a key or a write to the flash. So what runs here touches none of them:
+the driver, the controller with its own generator, the actuator, and sums of integers.
+"""
+
+from hushfw import port
+
+
+class Sampler:
+    """Takes samples for a sink: sample(second, watts or None, whether the clock is set)."""
+
+    def __init__(self, clock, ticks=None):
+        self._clock = clock
+        self._ticks = ticks or port.ticks_ms
+        self._driver = None
+        self._sink = None
+        self._second = 0
+        self._due = None
+        self._taking = False
+        self.samples = 0
+        self.missed = 0
+        self.faults = 0
+        self.worst_late_ms = 0
+
+    def start(self, driver, sink):
+        """From the next whole second on; a new driver and sink do not move the schedule."""
+        self._driver, self._sink = driver, sink
+        if self._due is None:
+            self.reschedule()
+
+    def reschedule(self):
+        """The clock was told the time: the next whole second is another."""
+        self._aim(self._clock.now_ms() // 1000 + 1)
+
+    def _aim(self, second):
+        self._second = second
+        self._due = self._clock.ticks_at(second * 1000)
+
+    def due_ms(self):
+        """How long until the next sample, 0 where it is due; None where none is taken."""
+        if self._due is None:
+            return None
+        return max(0, port.ticks_diff(self._due, self._ticks()))
+
+    def take_if_due(self):
+        if self._due is None or self._taking or port.ticks_diff(self._ticks(), self._due) < 0:
+            return
+        self._taking = True
+        try:
+            self._take()
+        except Exception:
+            # What was interrupted must not end because a sensor or a battery failed: the second
+            # is not counted, so the slot has a gap.
+            self.faults += 1
+        finally:
+            self._taking = False
+
+    def _take(self):
+        second, late_ms = divmod(self._clock.now_ms(), 1000)
+        if second < self._second:
+            # A slew that began or ended since has moved the second by less than a millisecond.
+            self._aim(self._second)
+            return
+        self.missed += second - self._second
+        self.worst_late_ms = max(self.worst_late_ms, late_ms)
+        self._aim(second + 1)
+        self.samples += 1
+        self._sink.sample(second, self._driver.read(), self._clock.is_set)
