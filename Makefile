@@ -9,12 +9,13 @@ INSTALLED := $(VENV)/.installed
 STUB_BOARDS := $(patsubst boards/%/stubs.txt,%,$(wildcard boards/*/stubs.txt))
 STUBS := $(STUB_BOARDS:%=$(VENV)/stubs/%/.installed)
 
-.PHONY: help demo test lint bench bench-board clean
+.PHONY: help demo test hil lint bench bench-board clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo         a day of an emulated street; the report is out/demo/report.html'
 	@echo 'make test         the tests, then the board suite on the emulated boards'
+	@echo 'make hil          all of the board suite on the emulated boards; out/hil/report.html'
 	@echo 'make lint         ruff, and mypy on the host and on the device package'
 	@echo 'make bench        figures of the host'
 	@echo 'make bench-board  figures of the firmware on the emulated boards'
@@ -26,7 +27,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(PY) -m pytest tests -n auto
 	$(PY) -m pytest hil --board unix
-	$(PY) -m pytest hil --board pico -n auto --dist loadgroup
+	$(PY) -m pytest hil --board pico -n auto
+
+# What takes hours besides: pytest hil --board pico --power-cuts all
+hil: $(INSTALLED)
+	$(PY) -m pytest hil --board unix --nightly
+	$(PY) -m pytest hil --board pico --nightly --power-cuts sample -n auto
+	$(VENV)/bin/hushmeter hil report
 
 lint: $(INSTALLED) $(STUBS)
 	$(PY) -m ruff check --output-format concise .

@@ -1,16 +1,14 @@
 """An image is used only with the digest that its board's file names, however it came there."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from hushmeter.devices.boards import Board, Image, board_names, load_board
-from hushmeter.emulate.images import (
+from hushmeter.devices.images import (
     VARIABLE,
     cache_dir,
     fetch_image,
@@ -19,44 +17,15 @@ from hushmeter.emulate.images import (
     image_state,
 )
 from hushmeter.errors import HushmeterError
+from tests.http_kit import Server, serving
 
 CONTENT = bytes(range(256)) * 1000
 
 
-class Server(ThreadingHTTPServer):
-    """Serves one body at every address and counts the requests."""
-
-    body = CONTENT
-    status = 200
-    announced: int | None = None
-    requests = 0
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers with what the server holds."""
-
-    server: Server
-
-    def do_GET(self) -> None:
-        """One answer; the length that is announced may be a lie."""
-        self.server.requests += 1
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(self.server.announced or len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps the test's output clean."""
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(CONTENT) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -72,7 +41,7 @@ def board(server: Server, cache: Path) -> Board:
     image = Image(
         version="0",
         file="small.uf2",
-        url=f"http://127.0.0.1:{server.server_address[1]}/small.uf2",
+        url=f"{server.address}/small.uf2",
         bytes=len(CONTENT),
         sha256=hashlib.sha256(CONTENT).hexdigest(),
     )

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hushfw.core import roster as device
+from hushfw.core import rules
 from hushfw.core.errors import HushError
 from hushmeter.cluster import roster as rosters
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
@@ -87,17 +88,17 @@ def test_the_bytes_are_the_devices_own(tmp_path: Path) -> None:
     assert [Member(*entry) for entry in device.members_of(read, read_at)] == list(MEMBERS)
     assert device.hash_of(read, read_at) == signed.hash
     for index, member in enumerate(MEMBERS):
-        found = device.check_members(read, read_at, member.meter_id, member.public_key)
+        found = rules.check_members(read, read_at, member.meter_id, member.public_key)
         assert found == index
 
 
 READ_ON_A_METER = """
 import json, sys, binascii
-from hushfw.core import ed25519, roster
+from hushfw.core import ed25519, roster, rules
 data = open(sys.argv[1], "rb").read()
 def read_at(offset, size): return data[offset : offset + size]
 r = roster.parse_header(data)
-roster.check_numbers(r)
+rules.check_numbers(r)
 hash = roster.hash_of(r, read_at)
 signature = data[-roster.SIGNATURE_BYTES:]
 text = lambda data: binascii.hexlify(data).decode()
@@ -356,7 +357,7 @@ def test_an_altered_roster_that_is_signed_again_is_read_or_refused() -> None:
             continue
         read += 1
         assert len(SUPPLIER.meter_keys(signed)) == 6
-        assert device.check_numbers(signed.device) is None
+        assert rules.check_numbers(signed.device) is None
     assert read > 100
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hushmeter.devices.boards import Board, load_board
+from hushmeter.devices.bytecode import compile_files
 from hushmeter.emulate import littlefs
-from hushmeter.emulate.bytecode import compile_files
 from hushmeter.emulate.pico import EmulatedPico, Entropy, GuestError, PicoTimeout
 from hushmeter.emulate.pico_pty import PicoTerminal
 from hushmeter.errors import HushmeterError

@@ -277,3 +277,16 @@ def test_a_serial_url_without_a_descriptor_works_alone() -> None:
     assert transport.read(1) == b"echo"
     assert transport.read(0.01) == b""
     transport.close()
+
+
+def test_a_meter_s_words_cannot_steer_the_terminal() -> None:
+    said = "\x1b]0;owned\x07\x1b[2J\nhint: run this\u202e"
+    link, _ = link_to(lambda r: r.reply("hello", **(HELLO | {"problem": said})))
+    message = link.request("hello_request")
+    assert message.fields["problem"].isprintable()
+    assert message.fields["problem"].startswith("\ufffd]0;owned")
+    assert said.encode() in message.body
+    link, _ = link_to(lambda r: r.refusal(1, said))
+    with pytest.raises(Refused) as refused:
+        link.request("hello_request")
+    assert refused.value.message.isprintable()

@@ -15,6 +15,7 @@ import click
 from hushfw.core.errors import HushError
 from hushmeter import __version__
 from hushmeter.errors import HushmeterError
+from hushmeter.printable import printable
 
 
 class Entry(NamedTuple):
@@ -26,11 +27,20 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "authority": Entry("authority", "authority", "Make a street's authority key, or show it."),
+    "boards": Entry("boards", "boards", "List the boards, with what was checked of each."),
     "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
-    "doctor": Entry("doctor", "doctor", "Say what can be emulated here, and what is missing."),
+    "deploy": Entry("deploy", "deploy", "Put the firmware onto a board."),
+    "doctor": Entry("doctor", "doctor", "Say what is wrong, here or with a board."),
     "emulate": Entry("emulate", "emulate", "Run a street of emulated meters."),
+    "flash": Entry("flash", "flash", "Put MicroPython onto a board."),
+    "hide": Entry("hide", "hide", "Hide a home's load behind a battery; measure and attack it."),
+    "hil": Entry("hil", "hil", "Run the board suite, or show its runs."),
     "homes": Entry("homes", "homes", "Make the loads of synthetic homes, with the truth."),
     "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
+    "monitor": Entry("monitor", "monitor", "Show what a meter says, live."),
+    "provision": Entry("provision", "provision", "Make a board a meter of a street."),
+    "study": Entry("study", "study", "Run a publication's experiments again, into one page."),
 }
 
 
@@ -45,9 +55,8 @@ class Refusal(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Prints the line and the hint on standard error."""
-        click.echo(f"error: {self.message}", file=file or sys.stderr)
-        if self.hint:
-            click.echo(f"hint: {self.hint}", file=file or sys.stderr)
+        text = f"error: {self.message}" + (f"\nhint: {self.hint}" if self.hint else "")
+        click.echo(printable(text, keep="\n"), file=file or sys.stderr)
 
 
 class Commands(click.Group):

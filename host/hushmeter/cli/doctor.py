@@ -1,4 +1,4 @@
-"""``hushmeter doctor``: what can be emulated here, and what is missing."""
+"""``hushmeter doctor``: what can be emulated here and what is missing, or what ails a board."""
 
 import importlib.metadata
 import json
@@ -10,13 +10,17 @@ from typing import Any
 
 import click
 from packaging.requirements import Requirement
-from serial.tools import list_ports
 
 from hushmeter import __version__
 from hushmeter.assets import main_script
 from hushmeter.cli.image import boards_with_image, describe
+from hushmeter.devices.boards import Board, load_board
+from hushmeter.devices.ports import PortError, check_free
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.errors import HushmeterError
+from hushmeter.printable import printable
+
+_PATIENCE_S = 20.0
 
 
 def missing_packages() -> dict[str, list[str]]:
@@ -63,25 +67,32 @@ def _interpreter() -> dict[str, Any]:
     }
 
 
-def _port(name: str) -> dict[str, Any]:
-    """What the meter on a port says of itself, or why it says nothing."""
-    from hushmeter.link import probe
+def _port(name: str, board: Board | None, stop: bool) -> dict[str, Any]:
+    """What was found out about the board on a port, or why the port cannot be used."""
+    from hushmeter.cli.board import prompt_of
+    from hushmeter.devices import doctor as boards
 
     try:
-        return {"ok": True, "name": name, "hello": probe(name)}
-    except HushmeterError as error:
-        present = [port.device for port in list_ports.comports()]
-        hint = error.hint or f"ports on this machine: {', '.join(present) or 'none'}"
-        return {"ok": False, "name": name, "error": error.message, "hint": hint}
+        console = prompt_of(name, board, _PATIENCE_S)
+        check_free(console.address.now())
+    except PortError as error:
+        return {"ok": False, "name": name, "error": error.message, "hint": error.hint}
+    return boards.examine(console, board, stop=stop).to_dict()
 
 
-def examine(port: str | None = None) -> dict[str, Any]:
+def examine(
+    port: str | None = None, board: Board | None = None, stop: bool = False
+) -> dict[str, Any]:
     """Everything that doctor reports, as one object fit for JSON.
 
     Parameters
     ----------
     port:
-        A serial port to greet, or None.
+        A serial port with a board behind it, or None.
+    board:
+        The board that it should be, if that is known.
+    stop:
+        Look at its files too, for which its meter is stopped and restarted.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     script = main_script()
@@ -97,7 +108,7 @@ def examine(port: str | None = None) -> dict[str, Any]:
     }
     report["can_emulate"] = report["firmware"]["ok"] and report["interpreter"]["ok"]
     if port is not None:
-        report["port"] = _port(port)
+        report["port"] = _port(port, board, stop)
     return report
 
 
@@ -134,31 +145,57 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         if packages:
             lines.append(("extra", f"{extra} lacks {', '.join(packages)}"))
     if "port" in report:
-        port = report["port"]
-        answer = json.dumps(port["hello"]) if port["ok"] else _failure(port)
-        lines.append(("port", f"{port['name']}: {answer}"))
+        lines += _port_lines(report["port"])
     lines.append(("street", "can be emulated" if report["can_emulate"] else "cannot be emulated"))
     return lines
 
 
-@click.command()
-@click.option("--port", metavar="P", help="Open this serial port too and ask for its hello.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(port: str | None, as_json: bool) -> None:
-    """Say what can be emulated here, and what is missing.
+def _port_lines(port: dict[str, Any]) -> list[tuple[str, str]]:
+    if "error" in port:
+        return [("port", f"{port['name']}: {_failure(port)}")]
+    lines = [("port", f"{port['name']}: reached its {port['reached']}")]
+    if port["reached"] == "nothing":
+        lines = [("port", f"{port['name']}: nothing answers")]
+    hello = port["hello"]
+    if hello:
+        who = "{meter_id} on {board}".format(**hello) if hello["meter_id"] else "of no street"
+        lines.append(("meter", f"{who}, firmware {hello['firmware']}"))
+    for finding in port["findings"]:
+        label = "problem" if finding["problem"] else "note"
+        lines.append((label, f"\n{'':14}".join(filter(None, (finding["text"], finding["advice"])))))
+    if port["ok"]:
+        lines.append(("board", "nothing is wrong with it"))
+    return lines
 
-    Exit code 0 if a street of unix-port meters can be emulated and the port, if one was named,
-    answered; 1 otherwise.
+
+@click.command()
+@click.option("--port", metavar="P", help="Look at the board on this serial port (or auto) too.")
+@click.option("--board", "board_name", metavar="NAME", help="Which board that should be.")
+@click.option(
+    "--stop",
+    is_flag=True,
+    help="Look at its files as well: a meter that runs is stopped and restarted.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(port: str | None, board_name: str | None, stop: bool, as_json: bool) -> None:
+    """Say what can be emulated here and what is missing; or what is wrong with a board.
+
+    A meter that answers on the port is asked how it is and not disturbed, except with --stop. A
+    board where no meter answers is taken to its prompt, looked at and restarted. Exit code 0 if a
+    street of unix-port meters can be emulated and nothing is wrong with the board, if one was
+    named; 1 otherwise.
 
     \b
     Example:
-      hushmeter doctor --json
+      hushmeter doctor --port auto
     """
-    report = examine(port)
+    if port is None and (board_name or stop):
+        raise HushmeterError("--board and --stop need a --port")
+    report = examine(port, load_board(board_name) if board_name else None, stop)
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
         for label, text in _lines(report):
-            click.echo(f"{label:<14}{text}")
+            click.echo(printable(f"{label:<14}{text}", keep="\n"))
     if not report["can_emulate"] or not report.get("port", {"ok": True})["ok"]:
         sys.exit(1)

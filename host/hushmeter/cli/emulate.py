@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -18,12 +19,18 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hushfw.core.battery import CONTROLLERS
+from hushmeter.battery.setups import SHORT, Battery
+from hushmeter.cli.battery import batteries, battery_options
+from hushmeter.cli.guests import Guests, check_port_options
 from hushmeter.cluster.store import Store
 from hushmeter.devices.boards import load_board
+from hushmeter.devices.controller import ControllerPlan
 from hushmeter.emulate.meters import street_meters
 from hushmeter.emulate.settings import (
     ANSWER,
     REPORT,
+    STREET,
     Absence,
     StreetSettings,
     check,
@@ -62,6 +69,13 @@ def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction
     return epsilon
 
 
+def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
+    if SHORT.get(name, name) not in CONTROLLERS or name == "cascade":
+        known = ", ".join(one for one in CONTROLLERS if one != "cascade")
+        raise HushmeterError(f"--controller is {name!r}; it must be one of {known}, or be")
+    return name
+
+
 @click.command()
 @click.option("--meters", type=int, default=12, show_default=True, help="Meters in the street.")
 @click.option("--slots", type=int, default=144, show_default=True, help="Slots to run.")
@@ -73,9 +87,11 @@ def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction
     "Without it a small synthetic load is made.",
 )
 @click.option("--slot-minutes", type=click.IntRange(1, 1440), default=10, show_default=True)
-@click.option("--controller", type=click.Choice(["none", "ls2"]), default="none", show_default=True)
-@click.option("--capacity-wh", type=click.IntRange(1), default=500, show_default=True)
-@click.option("--rate-w", type=click.IntRange(1), default=500, show_default=True)
+@click.option(
+    "--controller", callback=_controller, default="none", show_default=True, metavar="C",
+    help="be (= be:sat), be:idle, nill, lc, ls1, ls2, rc, hold-mean, smooth, table, or none.",
+)  # fmt: skip
+@battery_options
 @click.option(
     "--epsilon", callback=_epsilon, default="1", show_default=True, help="Per slot; inf: no noise."
 )
@@ -102,6 +118,25 @@ def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction
     help="Run K of the meters (without :K all) on this emulated board, the rest on unix. "
     "An emulated RP2040 takes minutes a slot where a process takes milliseconds.",
 )  # fmt: skip
+@click.option(
+    "--port", "ports", multiple=True, metavar="[BOARD=]P",
+    help="A board on this serial port (or auto) is one of the meters; repeatable. It must be "
+    "flashed and deployed. BOARD= where it cannot say itself which board it is.",
+)  # fmt: skip
+@click.option(
+    "--provision", is_flag=True,
+    help="Configure the boards on --port for this run; they get keys of their own.",
+)  # fmt: skip
+@click.option(
+    "--replace-identity", is_flag=True,
+    help="Do so although that gives up a board's key, journal and rosters of another street.",
+)  # fmt: skip
+@click.option(
+    "--authority", type=click.Path(path_type=Path),
+    help="The street's key, from hushmeter authority: boards provisioned for it keep their own.",
+)  # fmt: skip
+@click.option("--street", default=STREET, show_default=True, metavar="NAME", help="Its name.")
+@click.option("--force", is_flag=True, help="Put a --seed, which is insecure, onto real boards.")
 @click.option("--seed", help="Replaces all entropy: repeatable and insecure.")
 @click.option("--gamma-noise", is_flag=True, help="The paper's gamma shares, in fixed point.")
 @click.option(
@@ -121,35 +156,39 @@ def emulate(  # noqa: PLR0913
     dropout_phase: str,
     **options: Any,
 ) -> None:
-    """Run a street of emulated meters: real firmware, one process a meter.
+    """Run a street of emulated meters: real firmware, one process a meter, or boards on ports.
+
+    A board that is unplugged is silent, and the street goes on; plugged in again, it is back.
 
     \b
     Example:
       hushmeter emulate --meters 12 --slots 144 --epsilon 1 --dropouts 2 --out out/street
+      hushmeter emulate --meters 4 --slots 12 --port auto --provision
     """
     meters, slots = options["meters"], options["slots"]
     check_size(meters, slots)
     if dropouts >= meters:
         raise HushmeterError(f"--dropouts is {dropouts}; it must be below --meters, {meters}")
+    check_port_options(options)
+    battery, second = batteries(options)
     settings = StreetSettings(
         meters=meters,
         slots=slots,
         load=_load(load_file, meters, slots, options["slot_minutes"] * 60),
         slot_s=options["slot_minutes"] * 60,
-        controller=options["controller"],
-        capacity_wh=options["capacity_wh"],
-        rate_w=options["rate_w"],
+        controller=ControllerPlan(options["controller"], battery, second),
         epsilon=options["epsilon"],
         peak_w=options["peak_w"],
-        missing=_tolerated(options["tolerate"], dropouts, meters),
+        missing=_tolerated(options, dropouts),
         colluders=options["colluders"],
         absences=_absences(meters, slots, dropouts, dropout_phase),
         seed=options["seed"],
         gamma_noise=options["gamma_noise"],
         provision_pairs=_provision_pairs(options["provision_pairs"], meters),
         boards=_boards(options["board"], meters),
+        street=options["street"],
     )
-    _run(settings, out, as_json)
+    _run(settings, out, as_json, Guests(options))
 
 
 @click.command()
@@ -175,7 +214,7 @@ def demo(load_file: Path | None, out: Path, as_json: bool) -> None:
         meters=meters,
         slots=slots,
         load=_load(load_file, meters, slots, 600),
-        controller="ls2",
+        controller=ControllerPlan("ls2", Battery(500, 500, 500)),
         epsilon=Fraction(4),
         peak_w=6000,
         missing=3,
@@ -197,9 +236,14 @@ def _load(path: Path | None, meters: int, slots: int, slot_s: int) -> Load:
     return synthetic_street(meters, days, _SYNTHETIC_SEED)
 
 
-def _tolerated(asked: int | None, dropouts: int, meters: int) -> int:
+def _tolerated(options: Mapping[str, Any], dropouts: int) -> int:
+    """M: as asked; else the dropouts, a tenth, or the boards on ports as far as the rules allow."""
+    asked: int | None = options["tolerate"]
+    meters: int = options["meters"]
+    colluders: int = options["colluders"]
     if asked is None:
-        return max(dropouts, meters // 10)
+        allowed = max(0, (meters - colluders - 1) // 2)
+        return max(dropouts, meters // 10, min(len(options["ports"]), allowed))
     if dropouts > asked:
         raise HushmeterError(
             f"--dropouts {dropouts} is above --tolerate {asked}: such slots could only be void",
@@ -231,16 +275,27 @@ def _provision_pairs(asked: bool | None, meters: int) -> bool:
     return meters > _PAIRS_BY_HAND if asked is None else asked
 
 
-def _run(settings: StreetSettings, out: Path | None, as_json: bool) -> None:
+def _run(
+    settings: StreetSettings, out: Path | None, as_json: bool, guests: Guests | None = None
+) -> None:
     check(settings)
     began = time.perf_counter()
     with ExitStack() as stack:
+        if guests is not None:
+            settings = guests.seat(settings, stack)
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         street = stack.enter_context(fresh_folder(folder / "street"))
         store = Store(street / "street.db")
         stack.callback(store.close)
         with _progress(as_json) as progress:
-            run = Street(settings, street_meters(settings, street), store, progress).run()
+            run = Street(
+                settings,
+                street_meters(settings, street, guests.boards if guests else None),
+                store,
+                progress,
+                authority=guests.authority if guests else None,
+                notice=progress.say,
+            ).run()
         if out is not None:
             _write(run, out)
     if as_json:
@@ -282,6 +337,13 @@ class _progress:
 
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """A line of its own on standard error, above the bars."""
+        if self._bars.disable:
+            click.echo(text, err=True)
+        else:
+            self._bars.console.print(text, markup=False, highlight=False)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:

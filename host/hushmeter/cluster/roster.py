@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hushfw.core import ed25519
+from hushfw.core import ed25519, rules
 from hushfw.core import roster as device
 from hushfw.core.errors import HushError
 from hushmeter.errors import HushmeterError
@@ -211,12 +211,12 @@ def check(signed: SignedRoster) -> None:
         The first rule that does not hold.
     """
     try:
-        device.check_numbers(signed.device)
+        rules.check_numbers(signed.device)
         if signed.device.day(signed.device.last_slot) >= _DAYS:
             raise HushError("bad_roster", "the last slot is beyond every calendar")
         read_at = reader(signed.data)
         first = signed.members[0]
-        device.check_members(signed.device, read_at, first.meter_id, first.public_key)
+        rules.check_members(signed.device, read_at, first.meter_id, first.public_key)
         signature = signed.data[-device.SIGNATURE_BYTES :]
         message = device.signed_message(signed.hash)
         if not ed25519.verify(signed.device.authority_key, message, signature):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -43,8 +43,15 @@ class MeterPlan:
     ----------
     controller:
         The device's own object, such as ``{"name": "none"}``.
+    source:
+        Where the replay driver takes its rows from.
+    driver:
+        Another load driver: the device's own object without ``export``, such as
+        ``{"name": "level", "pin": 26, ...}``.
     permitted_modes:
         Weakening modes that this meter may ever take part in.
+    watchdog_ms:
+        The board resets after a hang of this length; 0 for no watchdog.
     fixed_seed:
         Text that replaces all entropy; None on a real meter.
     """
@@ -56,12 +63,14 @@ class MeterPlan:
     floors: Floors
     controller: dict[str, Any]
     source: str = "link"
+    driver: Mapping[str, Any] | None = None
     export: bool = False
     actuator: str = "none"
     permitted_modes: Sequence[str] = ()
     fixed_seed: str | None = None
     provisioned_pairs: bool = False
     home_log_kib: int = 64
+    watchdog_ms: int = 0
 
 
 def configuration(plan: MeterPlan) -> dict[str, Any]:
@@ -73,7 +82,8 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
         A field is wrong; the message is the one that the meter would give.
     """
     floors = plan.floors
-    settings = {
+    driver = plan.driver or {"name": "replay", "source": plan.source}
+    settings: dict[str, Any] = {
         "version": device_config.VERSION,
         "meter_id": plan.meter_id,
         "street": plan.street,
@@ -85,13 +95,14 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
             "greatest_epsilon": list(floors.greatest_epsilon.as_integer_ratio()),
             "shortest_slot_s": floors.shortest_slot_s,
         },
-        "driver": {"name": "replay", "source": plan.source, "export": plan.export},
+        "driver": {**driver, "export": plan.export},
         "controller": plan.controller,
         "actuator": plan.actuator,
         "permitted_modes": sorted(plan.permitted_modes),
         "fixed_seed": plan.fixed_seed is not None,
         "provisioned_pairs": plan.provisioned_pairs,
         "home_log_kib": plan.home_log_kib,
+        "watchdog_ms": plan.watchdog_ms,
     }
     try:
         device_config.check(settings)

@@ -16,7 +16,7 @@ from hushmeter.emulate.settings import StreetSettings
 from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
 
 FIRST_SLOT = 1
-"""Number of a run's first slot; within a run slots are counted from 0."""
+"""Number of the first slot where all meters are new; within a run slots are counted from 0."""
 
 
 class Gathered:
@@ -28,18 +28,20 @@ class Gathered:
         aggregator: Aggregator,
         home_logs: Mapping[int, Mapping[int, int]],
     ) -> None:
+        """``home_logs`` lacks the homes of boards that went away: their truth nobody here knows."""
         self._settings = settings
         self._aggregator = aggregator
         self._homes = home_logs
-        self._slots: list[Slot] = [aggregator.slots[FIRST_SLOT + t] for t in range(settings.slots)]
         rules = aggregator.roster.device
+        first: int = rules.first_slot
+        self._slots: list[Slot] = [aggregator.slots[first + t] for t in range(settings.slots)]
         self._scale = Fraction(*rules.lane_list[0].scale())
         # Gamma shares are Polya shares of a scale this much larger, in units this much smaller.
         self._units = 1 << int(rules.fraction_bits)
         self._honest = rules.noise_shape()
 
     def _true_wh(self, slot: Slot) -> int | None:
-        if slot.totals is None:
+        if slot.totals is None or not slot.reports.keys() <= self._homes.keys():
             return None
         cap_wh = self._settings.cap_wh
         return sum(min(self._homes[m][slot.number], cap_wh) for m in slot.reports)
@@ -62,6 +64,20 @@ class Gathered:
         return [
             [int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None for m in members]
             for s in self._slots
+        ]
+
+    def boards(self) -> list[dict[str, Any]]:
+        """The meters that were boards on ports, and in how many slots each reported."""
+        return [
+            {
+                "meter_id": index + 1,
+                "board": seat.board,
+                "port": seat.port,
+                "own_key": seat.is_own,
+                "reported_slots": sum(index + 1 in slot.reports for slot in self._slots),
+                "truth_known": index + 1 in self._homes,
+            }
+            for index, seat in sorted(self._settings.ports.items())
         ]
 
     def statuses(self) -> list[str]:

@@ -1,18 +1,19 @@
-"""Emulated meters of a street, each on the board that the settings name."""
+"""Meters of an emulated street, each on the board that the settings name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import load_board
-from hushmeter.emulate.bytecode import compile_files
+from hushmeter.devices.firmware import flash_files
 from hushmeter.emulate.pico import EmulatedPico
+from hushmeter.emulate.port_meter import PortMeter
 from hushmeter.emulate.settings import StreetSettings
 from hushmeter.emulate.unix import UnixMeter
-from hushmeter.link import Transport
+from hushmeter.link import Link, Transport
 
 _HOST_CHIP = "host"
 
@@ -28,6 +29,39 @@ class EmulatedMeter(Transport, Protocol):
 
     def files(self) -> dict[str, bytes]:
         """The storage's files."""
+
+
+@dataclass
+class StreetMeter:
+    """A meter with its link, which there is while it is switched on and answers."""
+
+    meter_id: int
+    index: int
+    emulated: EmulatedMeter
+    link: Link | None = None
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @property
+    def board(self) -> PortMeter | None:
+        """The board on a port that this meter is; None for one whose power is in our hands."""
+        return self.emulated if isinstance(self.emulated, PortMeter) else None
+
+    def start(self) -> Link:
+        """Switch it on, or open its port."""
+        self.emulated.start()
+        self.link = Link(self.emulated)
+        if self.board is not None:
+            self.link.slowness = self.board.slowness
+        return self.link
+
+    def kill(self) -> None:
+        """Cut its power, or close its port."""
+        if self.link is not None:
+            self.bytes_sent += self.link.bytes_sent
+            self.bytes_received += self.link.bytes_received
+        self.link = None
+        self.emulated.kill()
 
 
 MakeMeter = Callable[[int, Mapping[str, bytes]], EmulatedMeter]
@@ -47,8 +81,15 @@ def unix_meters(folder: Path) -> MakeMeter:
     return make
 
 
-def street_meters(settings: StreetSettings, folder: Path) -> MakeMeter:
-    """Meters as processes with storage below ``folder``, or on emulated boards with a flash.
+def street_meters(
+    settings: StreetSettings, folder: Path, boards: Mapping[str, PortMeter] | None = None
+) -> MakeMeter:
+    """Meters as processes with storage below ``folder``, or on boards, emulated or on a port.
+
+    Parameters
+    ----------
+    boards:
+        Those on ports, by port; they are at their prompts.
 
     Raises
     ------
@@ -58,13 +99,18 @@ def street_meters(settings: StreetSettings, folder: Path) -> MakeMeter:
     on_unix = unix_meters(folder)
 
     def make(index: int, files: Mapping[str, bytes]) -> EmulatedMeter:
+        seat = settings.ports.get(index)
+        if seat is not None:
+            guest = (boards or {})[seat.port]
+            if not seat.is_own:
+                guest.provision(files)
+            return guest
         board = load_board(settings.board(index))
         if board.chip == _HOST_CHIP:
             return on_unix(index, files)
-        firmware = {name: path.read_bytes() for name, path in firmware_files().items()}
         return EmulatedPico(
             board,
-            files={**compile_files(firmware, board), **files},
+            files={**flash_files(board), **files},
             name=f"{board.name}:meter-{index + 1:04d}",
         )
 

@@ -22,8 +22,8 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Literal
 
 from hushmeter.devices.boards import Board
-from hushmeter.emulate import littlefs, pico_cures
-from hushmeter.emulate.images import find_image
+from hushmeter.devices.images import find_image
+from hushmeter.emulate import littlefs, pico_cures, pico_flash
 from hushmeter.errors import HushmeterError
 
 Entropy = int | Literal["os"] | None
@@ -39,6 +39,7 @@ _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = b"\x01", b"\x02", b"\x03", b"\x04"
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _REBOOT = b"soft reboot\r\n"
 _NS = 1e9
+_FIRST_ADC_PIN, _ADC_PINS = 26, 4
 
 
 class PicoTimeout(HushmeterError):
@@ -84,6 +85,11 @@ class EmulatedPico:
         self._machine: Any = None
         self._received = bytearray()
         self._on_data: Callable[[], None] = _nothing
+        self._levels: dict[int, Callable[[float], int]] = {}
+        self.flash_times = pico_flash.NO_TIME
+        """How long the flash chip takes; may be changed while the board runs."""
+        self.on_flash: Callable[[pico_flash.FlashOperation], None] = _ignore
+        """Called before each operation of the flash chip."""
         self._elapsed_s = 0.0
         self.with_files(files or {})
 
@@ -122,6 +128,15 @@ class EmulatedPico:
     def run(self, seconds: float) -> None:
         """Let ``seconds`` of simulated time pass; what the guest says is kept for :meth:`read`."""
         self._run(seconds)
+
+    def drive_adc(self, pin: int, level: Callable[[float], int]) -> None:
+        """Put a voltage on an analogue pin (26 to 29), from now on and across resets.
+
+        ``level`` gives what the 12-bit converter reads, 0 to 4095, at a simulated time (s).
+        """
+        if not _FIRST_ADC_PIN <= pin < _FIRST_ADC_PIN + _ADC_PINS:
+            raise HushmeterError(f"pin {pin} has no converter; 26 to 29 have one")
+        self._levels[pin - _FIRST_ADC_PIN] = level
 
     @property
     def simulated_s(self) -> float:
@@ -228,6 +243,9 @@ class EmulatedPico:
         pico_cures.disarm_watchdog(machine, self._guest_reset)
         if self._bit is not None:
             pico_cures.inject_entropy(machine, self._bit)
+        pico_flash.watch_flash(machine, lambda: self.flash_times, self._flash_used)
+        convert = machine.adc.on_adc_read
+        machine.adc.on_adc_read = lambda channel: self._convert(machine, channel, convert)
         self._deadline = machine.clock.create_alarm(self._stop)
         self._quiet = machine.clock.create_alarm(self._stop)
         self._connected = False
@@ -238,6 +256,14 @@ class EmulatedPico:
         self._run_until(lambda: self._connected, START_TIMEOUT_S, "connect its console")
         # The guest may restart later; that must not end the step it happens in.
         console.on_device_connected = None
+
+    def _flash_used(self, operation: pico_flash.FlashOperation) -> None:
+        self.on_flash(operation)
+
+    def _convert(self, machine: Any, channel: int, convert: Callable[[int], None]) -> None:
+        if channel in self._levels:
+            machine.adc.channel_values[channel] = self._levels[channel](self.simulated_s)
+        convert(channel)
 
     def _guest_reset(self) -> None:
         self.guest_resets += 1
@@ -307,6 +333,10 @@ class EmulatedPico:
 
 def _nothing() -> None:
     """Do nothing when data arrive."""
+
+
+def _ignore(operation: pico_flash.FlashOperation) -> None:
+    """Do nothing when the flash chip is used."""
 
 
 def _bit_source(entropy: Entropy) -> pico_cures.BitSource | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
-from hushfw.core import battery
 from hushfw.core import roster as device_roster
 from hushfw.core.config import MAX_POWER_W
-from hushfw.core.errors import HushError
+from hushmeter.devices.controller import ControllerPlan
+from hushmeter.emulate.port_meter import Seat
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load
 
 REPORT, ANSWER = "report", "answer"
+STREET = "emulated-street"
 _MOST_SLOTS = 1_000_000
 
 
@@ -50,9 +53,7 @@ class StreetSettings:
     slots: int
     load: Load
     slot_s: int = 600
-    controller: str = "none"
-    capacity_wh: int = 500
-    rate_w: int = 500
+    controller: ControllerPlan = ControllerPlan()
     epsilon: Fraction | None = Fraction(1)
     peak_w: int = 10000
     missing: int = 0
@@ -63,11 +64,25 @@ class StreetSettings:
     provision_pairs: bool = False
     boards: tuple[str, ...] = ()
     """Names of the boards that meters 2, 3 and so on run on, meter 1 last; the rest are unix."""
+    ports: Mapping[int, Seat] = field(default_factory=dict)
+    """Boards on serial ports, by the index of the meter that each is; see :func:`seated`."""
+    street: str = STREET
 
     def board(self, index: int) -> str:
         """The board that this meter runs on."""
-        place = (index - 1) % self.meters
-        return self.boards[place] if place < len(self.boards) else "unix"
+        if index in self.ports:
+            return self.ports[index].board
+        return self._emulated.get(index, "unix")
+
+    @cached_property
+    def _emulated(self) -> dict[int, str]:
+        free = (i for i in (*range(1, self.meters), 0) if i not in self.ports)
+        return dict(zip(free, self.boards, strict=False))
+
+    @property
+    def shown_home(self) -> int:
+        """Index of the meter whose home is drawn: the first whose storage can be read at will."""
+        return next((i for i in range(self.meters) if i not in self.ports), 0)
 
     @property
     def cap_wh(self) -> int:
@@ -87,14 +102,11 @@ class StreetSettings:
     def described(self) -> dict[str, str]:
         """What is run, in words, in the order in which it is to be shown."""
         s = self
-        battery = "none"
-        if s.controller != "none":
-            battery = f"{s.controller}, {s.capacity_wh} Wh, {s.rate_w} W"
         return {
             "load": s.load.source,
             "meters": str(s.meters),
             "slots": f"{s.slots} of {s.slot_s // 60} minutes",
-            "battery controller": battery,
+            "battery controller": s.controller.described(),
             "peak": f"{s.peak_w} W, so a slot counts at most {s.cap_wh} Wh",
             "epsilon": "infinite: no noise" if s.epsilon is None else f"{s.epsilon}",
             "meters that may be silent (M)": str(s.missing),
@@ -107,9 +119,37 @@ class StreetSettings:
 def _hosts(settings: StreetSettings) -> str:
     """On what the meters run, in words."""
     unix = "unix port of MicroPython, one process each (emulated)"
-    if not settings.boards:
-        return unix
-    return f"{len(settings.boards)} on an emulated {settings.boards[0]}, the rest: {unix}"
+    other = [
+        f"meter {index + 1} on the board {seat.board} at {seat.port}"
+        for index, seat in sorted(settings.ports.items())
+    ]
+    if settings.boards:
+        other.append(f"{len(settings.boards)} on an emulated {settings.boards[0]}")
+    return "; ".join([*other, f"the rest: {unix}"]) if other else unix
+
+
+def seated(seats: Sequence[Seat], meters: int) -> dict[int, Seat]:
+    """Boards by the index of the meter that each is: its own id, or else the lowest that is left.
+
+    Raises
+    ------
+    HushmeterError
+        Two boards are one meter, or there are more boards than meters.
+    """
+    found: dict[int, Seat] = {}
+    for seat in (one for one in seats if one.meter_id is not None):
+        index = (seat.meter_id or 0) - 1
+        if index in found:
+            raise HushmeterError(
+                f"the boards at {found[index].port} and {seat.port} are both meter {seat.meter_id}",
+                hint="provision one of them with another --meter-id",
+            )
+        found[index] = seat
+    for seat in (one for one in seats if one.meter_id is None):
+        found[min(set(range(len(seats) + 1)) - set(found))] = seat
+    if len(found) > meters:
+        raise HushmeterError(f"{len(found)} boards on ports are more than {meters} --meters")
+    return found
 
 
 def check_size(meters: int, slots: int) -> None:
@@ -155,6 +195,7 @@ def check(settings: StreetSettings) -> None:
             hint="choose --slot-minutes to fit the load",
         )
     _check_battery(s)
+    _check_ports(s)
     s.load.home(s.meters - 1, s.meters)
     rows = -(-s.slots * s.slot_s // s.load.row_s)
     if s.load.homes > 1 and rows > s.load.rows:
@@ -164,25 +205,21 @@ def check(settings: StreetSettings) -> None:
         )
 
 
+def _check_ports(settings: StreetSettings) -> None:
+    """What cannot be asked of boards that are somebody's."""
+    if settings.provision_pairs and any(seat.is_own for seat in settings.ports.values()):
+        raise HushmeterError(
+            "a board that keeps its own key agrees on its pair secrets itself",
+            hint="--agree-pairs",
+        )
+
+
 def _check_battery(settings: StreetSettings) -> None:
     """The device's own check of its battery, before a meter is started."""
-    if settings.controller == "none":
+    plan = settings.controller
+    if plan.is_none:
         return
-    if settings.rate_w > MAX_POWER_W:
-        raise HushmeterError(f"--rate-w is {settings.rate_w}; it must be at most {MAX_POWER_W}")
-    step_s = min(settings.load.row_s, settings.slot_s)
-    wanted = {
-        "step_s": step_s,
-        "export": 0,
-        "capacity_ws": settings.capacity_wh * 3600,
-        "charge_rate_w": settings.rate_w,
-        "discharge_rate_w": settings.rate_w,
-    }
-    try:
-        battery.make(settings.controller, wanted, None)
-    except HushError as error:
-        raise HushmeterError(
-            f"the battery cannot work: {error.message}",
-            hint=f"raise --capacity-wh to {-(-settings.rate_w * step_s // 3600)}, "
-            "or lower --rate-w",
-        ) from error
+    rate_w = max(plan.battery.charge_rate_w, plan.battery.discharge_rate_w)
+    if rate_w > MAX_POWER_W:
+        raise HushmeterError(f"--rate-w is {rate_w}; it must be at most {MAX_POWER_W}")
+    plan.check(min(settings.load.row_s, settings.slot_s))

@@ -4,6 +4,10 @@ Every meter is the real firmware in a process of its own, with its own storage, 
 link. The host plays the sensor (it feeds rows), the power (it kills and starts meters), the
 authority and the aggregator. What is true is read from the home's own log on the meter's storage,
 which no message carries.
+
+Some meters may be boards on serial ports. A board may go away at any time: it is then silent, as a
+meter that died, and the street goes on; it is a meter again once it is back. One that keeps its own
+key and journal gets an epoch, slots and a time after those that it knows.
 """
 
 from __future__ import annotations
@@ -14,22 +18,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from hushfw.core import messages
 from hushfw.core import roster as device_roster
-from hushfw.store import HomeLog
 from hushmeter.cluster import enrolment
-from hushmeter.cluster.aggregator import COMPLETED, VOID, Aggregator
-from hushmeter.cluster.roster import Authority, LanePlan, SignedRoster, StreetPlan
+from hushmeter.cluster.aggregator import COMPLETED, DONE, VOID, Aggregator, Slot
+from hushmeter.cluster.roster import Authority, SignedRoster
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
 from hushmeter.devices import provision
-from hushmeter.emulate import pairs
+from hushmeter.emulate import guests, plans
 from hushmeter.emulate.gathered import FIRST_SLOT, Gathered, battery_log, home_log
-from hushmeter.emulate.meters import EmulatedMeter, MakeMeter
+from hushmeter.emulate.meters import MakeMeter, StreetMeter
 from hushmeter.emulate.settings import ANSWER, REPORT, StreetSettings, check
 from hushmeter.emulate.unix import allow_meters
 from hushmeter.errors import HushmeterError
@@ -45,32 +47,12 @@ from hushmeter.report.model import (
     StreetReport,
 )
 
-STREET = "emulated-street"
 _MARKER = ".hushmeter-street"
 _ROWS_A_FRAME = 240
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass
-class _Meter:
-    meter_id: int
-    index: int
-    emulated: EmulatedMeter
-    link: Link | None = None
-    bytes_sent: int = 0
-    bytes_received: int = 0
-
-    def start(self) -> None:
-        self.emulated.start()
-        self.link = Link(self.emulated)
-
-    def kill(self) -> None:
-        if self.link is not None:
-            self.bytes_sent += self.link.bytes_sent
-            self.bytes_received += self.link.bytes_received
-        self.link = None
-        self.emulated.kill()
+Notice = Callable[[str], None]
+"""Told at once, in words, what became of a board."""
 
 
 @dataclass
@@ -122,22 +104,30 @@ class Street:
         make_meter: MakeMeter,
         store: Store,
         progress: Progress | None = None,
+        *,
+        authority: Authority | None = None,
+        notice: Notice = lambda text: None,
     ) -> None:
         check(settings)
         self._settings = settings
         self._progress = progress or (lambda what, done, total: None)
+        self._notice = notice
         self._store = store
-        self._authority = Authority(self._secret("authority"))
+        self._authority = authority or Authority(self._secret("authority"))
         self._supplier = Supplier(self._secret("supplier"))
         self._events: list[tuple[int, int | None, str]] = []
         self._refused = 0
         self._rows_fed: dict[int, int] = {}
         self._back: set[int] = set()
+        self._went_away: dict[int, str] = {}
         self._timings: dict[str, float] = {}
-        files = self._provisioned()
+        self._begin = guests.Beginning(1, settings.load.start, FIRST_SLOT)
+        files = plans.storages(
+            settings, self._authority.public_key, self._supplier.public_key, self._secret
+        )
         allow_meters(settings.meters)
         self._meters = {
-            index + 1: _Meter(index + 1, index, make_meter(index, files[index]))
+            index + 1: StreetMeter(index + 1, index, make_meter(index, files[index]))
             for index in range(settings.meters)
         }
 
@@ -146,41 +136,6 @@ class Street:
         if seed is None:
             return secrets.token_bytes(32)
         return provision.derived_seed(seed, purpose)
-
-    def _provisioned(self) -> list[dict[str, bytes]]:
-        s = self._settings
-        floors = provision.Floors(
-            least_members=s.meters,
-            least_honest=s.meters - s.missing - s.colluders,
-            greatest_epsilon=s.epsilon or Fraction(1),
-            shortest_slot_s=s.slot_s,
-        )
-        controller: dict[str, Any] = {"name": s.controller}
-        if s.controller != "none":
-            controller |= {"capacity_wh": s.capacity_wh, "rate_w": s.rate_w}
-        out = [
-            provision.files(
-                provision.MeterPlan(
-                    meter_id=index + 1,
-                    street=STREET,
-                    board=s.board(index),
-                    authority_key=self._authority.public_key,
-                    floors=floors,
-                    controller=controller,
-                    actuator="log" if index == 0 else "none",
-                    permitted_modes=s.modes(),
-                    fixed_seed=s.seed,
-                    provisioned_pairs=s.provision_pairs,
-                    home_log_kib=max(64, s.slots * HomeLog.BYTES // 256),
-                )
-            )
-            for index in range(s.meters)
-        ]
-        if s.provision_pairs:
-            keys = [self._secret(f"meter key {index}") for index in range(s.meters)]
-            for index, files in enumerate(pairs.files(keys, self._supplier.public_key)):
-                out[index] |= files
-        return out
 
     def run(self) -> StreetRun:
         """Start the meters, enrol them, run every slot, and gather what is known.
@@ -220,20 +175,10 @@ class Street:
 
     def _enrol(self, hellos: Mapping[int, Message]) -> SignedRoster:
         s = self._settings
-        plan = StreetPlan(
-            street=STREET,
-            epoch=1,
-            start_s=s.load.start,
-            first_slot=FIRST_SLOT,
-            last_slot=FIRST_SLOT + s.slots - 1,
-            slot_s=s.slot_s,
-            missing=s.missing,
-            colluders=s.colluders,
-            lanes=(LanePlan(s.cap_wh, s.epsilon),),
-            allowed_modes=tuple(s.modes()),
-            gamma_noise=s.gamma_noise,
-        )
+        self._begin = guests.beginning(self._begin, hellos, self._meters, s.ports)
+        plan = plans.street_plan(s, self._begin)
         roster = self._authority.sign(plan, enrolment.members(hellos), self._supplier.public_key)
+        guests.check_rules(roster, s.ports)
         enrolment.deliver(
             self._links(),
             roster,
@@ -242,14 +187,16 @@ class Street:
         return roster
 
     def _slot(self, t: int) -> None:
-        number = FIRST_SLOT + t
+        number = self._begin.first_slot + t
         self._come_back(t)
         self._die(t, REPORT)
         slot = self._aggregator.open(number)
         self._take(self._scripts(t), messages.REPORT_ROUND)
+        self._tell_who_went(t, slot)
         self._die(t, ANSWER)
         self._answer(number)
         self._aggregator.close(number)
+        self._tell_who_went(t, slot)
         if slot.state == VOID:
             self._events.append((t, None, SLOT_VOID))
 
@@ -262,17 +209,25 @@ class Street:
         )
 
     def _come_back(self, t: int) -> None:
-        back = [a for a in self._settings.absences if a.until_slot == t]
-        for absence in back:
-            meter = self._meters[absence.meter_index + 1]
+        back = [
+            self._meters[absence.meter_index + 1]
+            for absence in self._settings.absences
+            if absence.until_slot == t
+        ]
+        for meter in back:
             meter.start()
+        for meter in self._meters.values():
+            if guests.is_back(meter, self._aggregator.roster):
+                self._notice(f"meter {meter.meter_id} is back in slot {t}")
+                back.append(meter)
+        for meter in back:
             self._back.add(meter.meter_id)
             self._events.append((t, meter.meter_id, CAME_BACK))
         if not back:
             return
         links = {m: link for m, link in self._links().items() if m in self._back}
-        enrolment.witness(links)
-        now_s = self._settings.load.start + t * self._settings.slot_s
+        enrolment.witness({m: link for m, link in links.items() if not self._meters[m].board})
+        now_s = self._begin.start_s + t * self._settings.slot_s
         self._run({m: [("advance", {"now_s": now_s})] for m in links})
         rules = self._aggregator.roster.device
         for slot in [s for s in self._aggregator.slots.values() if s.state == VOID]:
@@ -280,7 +235,23 @@ class Street:
                 continue
             self._answer(slot.number)
             if slot.state == COMPLETED:
-                self._events.append((slot.number - FIRST_SLOT, None, SLOT_COMPLETED))
+                self._events.append((slot.number - self._begin.first_slot, None, SLOT_COMPLETED))
+
+    def _lose(self, meter_id: int, error: HushmeterError) -> None:
+        """A board that went away is silent from now on."""
+        self._meters[meter_id].kill()
+        self._went_away[meter_id] = error.message
+
+    def _tell_who_went(self, t: int, slot: Slot) -> None:
+        for meter_id, reason in self._went_away.items():
+            owed = meter_id in slot.reports and slot.state != DONE
+            what = DIED_BEFORE_ANSWER if owed else DIED_BEFORE_REPORT
+            self._events.append((t, meter_id, what))
+            self._notice(
+                f"meter {meter_id} went away in slot {t}: {reason}; it is silent, and the street "
+                "goes on"
+            )
+        self._went_away.clear()
 
     def _die(self, t: int, phase: str) -> None:
         what = DIED_BEFORE_REPORT if phase == REPORT else DIED_BEFORE_ANSWER
@@ -311,29 +282,33 @@ class Street:
             count = min(_ROWS_A_FRAME, last - row)
             rows = meter_rows(load, meter_id - 1, s.meters, row, count)
             fields = {
-                "start_s": load.start + row * load.row_s,
+                "start_s": self._begin.start_s + row * load.row_s,
                 "row_s": load.row_s,
                 "rows": rows.tobytes(),
             }
             out.append(("feed", fields))
-            now_s = load.start + min(end_s, (row + count) * load.row_s)
+            now_s = self._begin.start_s + min(end_s, (row + count) * load.row_s)
             out.append(("advance", {"now_s": now_s}))
         if first == last:
-            out.append(("advance", {"now_s": load.start + end_s}))
+            out.append(("advance", {"now_s": self._begin.start_s + end_s}))
         return out
 
     def _run(self, scripts: Mapping[int, Sequence[Request]]) -> list[Message]:
         """Run scripts; replies and unasked messages together.
 
-        Round two may be refused: the slot then stays void, and the refusal is counted.
+        Round two may be refused: the slot then stays void, and the refusal is counted. A board
+        whose port goes away, or that falls silent, is left out from then on.
         """
         links = self._links()
         out: list[Message] = []
-        for meter_id, (replies, error) in run_scripts(links, scripts).items():
+        reached = {m: script for m, script in scripts.items() if m in links}
+        for meter_id, (replies, error) in run_scripts(links, reached).items():
             if isinstance(error, Refused) and error.code == "refused":
                 self._refused += 1
             elif error is not None:
-                raise error
+                if self._meters[meter_id].board is None or isinstance(error, Refused):
+                    raise error
+                self._lose(meter_id, error)
             out.extend(replies)
             out.extend(links[meter_id].unasked())
         return out
@@ -353,19 +328,38 @@ class Street:
 
     def _modes_in_force(self) -> list[str]:
         bits = 0
-        for hello in enrolment.witness(self._links()).values():
-            bits |= hello.fields["modes"]
+        for hello in self._run({meter_id: [("hello_request", {})] for meter_id in self._links()}):
+            bits |= hello.fields.get("modes", 0) if hello.name == "hello" else 0
         return list(device_roster.mode_names(bits))
 
+    def _home_logs(self) -> dict[int, dict[int, int]]:
+        """What the homes know, by meter; without those of boards that are not there."""
+        logs = {}
+        for done, meter in enumerate(self._meters.values(), 1):
+            try:
+                logs[meter.meter_id] = home_log(meter.emulated.files())
+            except HushmeterError as error:
+                if meter.board is None:
+                    raise
+                self._notice(
+                    f"what meter {meter.meter_id} metered cannot be read from its board: "
+                    f"{error.message}"
+                )
+            if self._settings.ports:
+                self._progress("reading homes", done, len(self._meters))
+        return logs
+
     def _gather(self, roster: SignedRoster, modes: list[str]) -> StreetRun:
-        home_logs = {m.meter_id: home_log(m.emulated.files()) for m in self._meters.values()}
+        home_logs = self._home_logs()
         gathered = Gathered(self._settings, self._aggregator, home_logs)
         summary = gathered.summary(modes)
         summary["messages_refused"] += self._refused
-        home = self._meters[1]
-        start_s = self._settings.load.start
-        steps = battery_log(home.emulated.files(), start_s)
-        with_battery = self._settings.controller != "none"
+        if self._settings.ports:
+            summary["boards"] = gathered.boards()
+        shown, start_s = self._settings.shown_home, self._begin.start_s
+        home = self._meters[shown + 1]
+        steps = battery_log({} if home.board else home.emulated.files(), start_s)
+        battery = self._settings.controller
         report = StreetReport(
             summary=summary,
             settings=self._settings.described(),
@@ -373,19 +367,22 @@ class Street:
             slot_s=self._settings.slot_s,
             band_wh=gathered.bands(),
             home_name=self._settings.load.names[
-                self._settings.load.home(0, self._settings.meters)[0]
+                self._settings.load.home(shown, self._settings.meters)[0]
             ],
             home_times_s=steps["start_s"] - start_s,
             home_demand_w=steps["demand_w"],
             home_grid_w=steps["grid_w"],
             home_charge_wh=steps["charge_ws"] / 3600,
             words=gathered.words(),
-            reading_wh=[home_logs[1].get(FIRST_SLOT + t) for t in range(self._settings.slots)],
+            reading_wh=[
+                home_logs.get(shown + 1, {}).get(self._begin.first_slot + t)
+                for t in range(self._settings.slots)
+            ],
             slot_status=gathered.statuses(),
             events=self._events,
             timings=self._timings,
-            home_column=0,
-            home_capacity_wh=self._settings.capacity_wh if with_battery else None,
+            home_column=shown,
+            home_capacity_wh=None if battery.is_none else battery.capacity_wh,
             meter_ids=list(self._meters),
         )
         return StreetRun(summary, report, roster, self._figures())

@@ -27,7 +27,7 @@ class _Script:
         self.replies: list[Message] = []
         self.error: HushmeterError | None = None
         self._requests = list(requests)
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s * link.slowness
         self._sequence = 0
         self._sent_s = 0.0
         self._sent = 0
@@ -103,7 +103,8 @@ def run_scripts(
     scripts:
         For some of these meters, their requests in order.
     timeout_s:
-        How long each reply may take; within it a request is repeated as the link says.
+        How long each reply may take, times the link's slowness; within it a request is repeated as
+        the link says.
 
     Returns
     -------

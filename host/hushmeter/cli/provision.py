@@ -1,0 +1,217 @@
+"""``hushmeter provision``: makes a board a meter of a street."""
+
+import json
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hushfw.core import config
+from hushfw.core.battery import CONTROLLERS
+from hushmeter.battery.setups import SHORT
+from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
+from hushmeter.devices.boards import Board, load_board
+from hushmeter.devices.provision import Floors, MeterPlan, configuration
+from hushmeter.devices.provisioning import (
+    Provisioned,
+    default_watchdog_ms,
+    driver_settings,
+    read_authority,
+)
+from hushmeter.devices.provisioning import provision as provision_board
+from hushmeter.errors import HushmeterError
+
+_SIMPLE = "none"
+
+
+def _settings(option: str, pairs: Iterable[str]) -> dict[str, int]:
+    """KEY=INTEGER options as an object."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            found[name] = int(value)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise HushmeterError(f"{option} {pair}: must be NAME=INTEGER, such as n=16")
+    return found
+
+
+def _controller(options: dict[str, Any]) -> dict[str, Any]:
+    """The controller's object; a battery's size belongs to every controller but none."""
+    name = SHORT.get(options["controller"], options["controller"])
+    settings = _settings("--controller-set", options["controller_set"])
+    sizes = {"capacity_wh": options["capacity_wh"], "rate_w": options["rate_w"]}
+    given = {field: value for field, value in sizes.items() if value is not None}
+    if name == _SIMPLE and (given or settings):
+        raise HushmeterError(
+            "--controller none has no battery", hint="leave its settings out, or name a controller"
+        )
+    return {"name": name, **given, **settings}
+
+
+def _epsilon(text: str) -> Fraction:
+    try:
+        epsilon = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        epsilon = Fraction(0)
+    if epsilon <= 0:
+        raise HushmeterError(f"--greatest-epsilon {text}: must be above 0, such as 1 or 1/2")
+    return epsilon
+
+
+def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
+    watchdog_ms = options["watchdog_ms"]
+    return MeterPlan(
+        meter_id=options["meter_id"],
+        street=options["street"],
+        board=board.name,
+        authority_key=read_authority(options["authority"]),
+        floors=Floors(
+            options["least_members"],
+            options["least_honest"],
+            _epsilon(options["greatest_epsilon"]),
+            options["shortest_slot_s"],
+        ),
+        controller=_controller(options),
+        driver=driver_settings(
+            board, options["driver"], _settings("--driver-set", options["driver_set"])
+        ),
+        export=options["export"],
+        actuator=options["actuator"],
+        permitted_modes=options["permit"],
+        home_log_kib=options["home_log_kib"],
+        watchdog_ms=default_watchdog_ms(board) if watchdog_ms is None else watchdog_ms,
+    )
+
+
+def _lines(done: Provisioned) -> list[str]:
+    """The report for people."""
+    lines = [
+        f"meter {done.meter_id} of street {done.street} on {done.board}, firmware {done.firmware}",
+        f"public key   {done.public_key.hex()}",
+        f"fingerprint  {done.fingerprint}",
+    ]
+    if done.kept_identity:
+        lines.append("its key is the one it had; only its configuration was written")
+    if done.modes:
+        lines.append(f"INSECURE modes in force: {', '.join(done.modes)}")
+    return lines
+
+
+@click.command()
+@board_option
+@port_option
+@click.option("--street", required=True, metavar="NAME", help="1 to 32 bytes.")
+@click.option("--meter-id", type=int, required=True, metavar="N", help="Its own in the street.")
+@click.option(
+    "--authority",
+    required=True,
+    metavar="KEY|FILE",
+    help="The Ed25519 public key that signs the street's rosters: 64 hex digits, or a file.",
+)
+@click.option(
+    "--driver",
+    default="replay",
+    show_default=True,
+    help=f"Load driver: {', '.join(config.DRIVERS)}.",
+)
+@click.option(
+    "--driver-set",
+    multiple=True,
+    metavar="NAME=N",
+    help="A setting of the driver; its pins come from the board's file.",
+)
+@click.option(
+    "--export/--no-export", default=False, show_default=True, help="Whether the home may feed in."
+)
+@click.option(
+    "--controller", type=click.Choice((*CONTROLLERS, *SHORT)), default=_SIMPLE, show_default=True
+)
+@click.option("--capacity-wh", type=int, metavar="N", help="The battery's capacity.")
+@click.option("--rate-w", type=int, metavar="N", help="Its greatest charge and discharge power.")
+@click.option(
+    "--controller-set", multiple=True, metavar="NAME=N", help="Another setting of the controller."
+)
+@click.option("--actuator", type=click.Choice(config.ACTUATORS), default=_SIMPLE, show_default=True)
+@click.option(
+    "--least-members",
+    type=int,
+    default=10,
+    show_default=True,
+    help="Floor: no roster of fewer meters is taken.",
+)
+@click.option(
+    "--least-honest",
+    type=int,
+    default=5,
+    show_default=True,
+    help="Floor: no roster that counts on fewer honest meters.",
+)
+@click.option(
+    "--greatest-epsilon",
+    default="1",
+    show_default=True,
+    help="Floor: no roster with less noise, per slot.",
+)
+@click.option(
+    "--shortest-slot-s",
+    type=int,
+    default=600,
+    show_default=True,
+    help="Floor: no roster with shorter slots.",
+)
+@click.option("--permit", multiple=True, metavar="MODE", help="A weakening mode; insecure.")
+@click.option(
+    "--watchdog-ms", type=int, metavar="N", help="0 for none. [default: the board's longest]"
+)
+@click.option(
+    "--home-log-kib",
+    type=int,
+    default=64,
+    show_default=True,
+    help="Room for the home's own record.",
+)
+@click.option(
+    "--replace-identity", is_flag=True, help="Give up the board's key, journal and rosters."
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the meter's line for the roster here, as JSON.",
+)
+@patience_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def provision(
+    board_name: str,
+    port: str,
+    replace_identity: bool,
+    out: Path | None,
+    patience_s: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write a meter's configuration and a seed, start it, and show its public key.
+
+    The meter makes its long-term key itself; nobody else ever has the private half. Compare the
+    fingerprint with the one that the street's authority sees. Floors can later be tightened, never
+    loosened. Run it again to change the configuration: the key stays.
+
+    \b
+    Example:
+      hushmeter provision --board pico --port auto --street "Elm Row" --meter-id 7 \\
+        --authority authority.pem --controller ls2 --capacity-wh 500 --rate-w 500 --out meter7.json
+    """
+    board = load_board(board_name)
+    plan = _plan(board, options)
+    configuration(plan)
+    with prompt_of(port, board, patience_s) as console:
+        done = provision_board(
+            console, board, plan, replace_identity=replace_identity, patience_s=patience_s
+        )
+    if out is not None:
+        out.write_text(json.dumps(done.to_dict(), indent=2) + "\n")
+    click.echo(json.dumps(done.to_dict(), indent=2) if as_json else "\n".join(_lines(done)))

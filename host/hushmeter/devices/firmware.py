@@ -1,0 +1,155 @@
+"""The firmware as it lies on a board: two places, and a small file that says which is in use.
+
+    main.py              the loader
+    fw/a/  fw/b/         hushfw as bytecode, and manifest.json, which is written last
+    fw/use.json          the place in use, and whether that firmware has proved itself
+
+A place is complete if its manifest is there and every file that it lists has the listed size.
+`hushmeter deploy` writes this layout piece by piece, and an emulated board gets it on its flash at
+once from :func:`flash_files`: what both put there is made here.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import hushfw
+from hushmeter.assets import firmware_files
+from hushmeter.devices.boards import Board
+from hushmeter.devices.bytecode import STAY_SOURCE, architecture, check_fit, compile_files
+from hushmeter.printable import printable
+
+PLACES = ("a", "b")
+FOLDER = "fw"
+USE_FILE = "fw/use.json"
+MANIFEST = "manifest.json"
+LOADER = "main.py"
+MAINTENANCE_FLAG = "fw/maintenance"
+OLD_PACKAGE = "hushfw"
+"""Where the firmware lay before there were two places."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a place holds: a version, and each file's size and SHA-256."""
+
+    version: str
+    mpy: str
+    architecture: str
+    files: Mapping[str, tuple[int, str]]
+
+    def to_json(self) -> bytes:
+        """The manifest as the loader reads it."""
+        fields = {
+            "version": self.version,
+            "format": _FORMAT,
+            "mpy": self.mpy,
+            "arch": self.architecture,
+            "files": {path: list(entry) for path, entry in self.files.items()},
+        }
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> "Manifest | None":
+        """The manifest in a file; None where the file holds none that can be trusted."""
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            if fields["format"] != _FORMAT:
+                return None
+            files = {str(path): (int(n), str(digest)) for path, (n, digest) in _pairs(fields)}
+            return Manifest(printable(str(fields["version"])), fields["mpy"], fields["arch"], files)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _pairs(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from fields["files"].items()
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """One build of the device package: content by path within a place."""
+
+    version: str
+    mpy: str
+    architecture: str
+    files: Mapping[str, bytes]
+
+    @property
+    def manifest(self) -> Manifest:
+        """Sizes and digests of the files."""
+        entries = {
+            path: (len(data), hashlib.sha256(data).hexdigest()) for path, data in self.files.items()
+        }
+        return Manifest(self.version, self.mpy, self.architecture, entries)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together, without the manifest."""
+        return sum(map(len, self.files.values()))
+
+
+@dataclass(frozen=True)
+class Use:
+    """Which place the loader takes, and whether its firmware has once run well."""
+
+    place: str
+    confirmed: bool
+
+    def to_json(self) -> bytes:
+        """The file as the loader reads it, before any try."""
+        return json.dumps({"use": self.place, "confirmed": self.confirmed, "tries": 0}).encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> "Use | None":
+        """What a file says; None where it is damaged."""
+        try:
+            fields = json.loads(data)
+            place, confirmed = fields["use"], fields["confirmed"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return Use(place, bool(confirmed)) if place in PLACES else None
+
+
+def build(board: Board, *, source: bool = False) -> Firmware:
+    """The device package for a board, compiled for its interpreter, or as source.
+
+    Raises
+    ------
+    HushmeterError
+        A module does not compile, or the compiler is not installed.
+    """
+    files = {
+        name: path.read_bytes()
+        for name, path in firmware_files().items()
+        if name not in STAY_SOURCE
+    }
+    if source:
+        return Firmware(hushfw.__version__, "", "none", files)
+    compiled = compile_files(files, board)
+    check_fit(compiled, board)
+    version = board.bytecode.version if board.bytecode is not None else ""
+    return Firmware(hushfw.__version__, version, architecture(board), compiled)
+
+
+def loader() -> bytes:
+    """``main.py``, which is the same on every board."""
+    return firmware_files()[LOADER].read_bytes()
+
+
+def in_place(firmware: Firmware, place: str) -> dict[str, bytes]:
+    """A complete place by path on the board, the manifest last."""
+    files = {f"{FOLDER}/{place}/{path}": data for path, data in firmware.files.items()}
+    files[f"{FOLDER}/{place}/{MANIFEST}"] = firmware.manifest.to_json()
+    return files
+
+
+def flash_files(board: Board, *, source: bool = False) -> dict[str, bytes]:
+    """Everything that deployment puts on an empty board, by path: the loader and place a."""
+    firmware = build(board, source=source)
+    use = Use(PLACES[0], confirmed=True)
+    return {LOADER: loader(), **in_place(firmware, PLACES[0]), USE_FILE: use.to_json()}

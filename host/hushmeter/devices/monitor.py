@@ -1,0 +1,103 @@
+"""Watches a meter on a port without changing anything on it.
+
+Only questions are asked that every meter answers at any time (hello, status, life); what it sends
+of its own accord is passed on as it comes, and not acknowledged, so that the aggregator gets it
+again.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hushmeter.devices.address import Address
+from hushmeter.devices.meterlink import ask_if_known, open_link
+from hushmeter.errors import HushmeterError
+from hushmeter.link import Link, LinkTimeout
+
+_LISTEN_S = 0.2
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a meter said, or that it said nothing.
+
+    Attributes
+    ----------
+    kind:
+        ``hello``, ``status``, ``life``, ``silent``, or the name of a message sent unasked.
+    time_s:
+        Unix time of this machine.
+    """
+
+    kind: str
+    time_s: float
+    fields: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """An object fit for JSON: keys become hexadecimal digits."""
+        return {"event": self.kind, "time_s": round(self.time_s, 3), **plain(self.fields)}
+
+
+def plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a message with bytes as hexadecimal digits."""
+    return {
+        name: value.hex() if isinstance(value, bytes | bytearray) else value
+        for name, value in fields.items()
+    }
+
+
+def watch(
+    address: Address, every_s: float = 5.0, clock: Callable[[], float] = time.time
+) -> Generator[Event, None, None]:
+    """What a meter says, for ever; a port that goes away is waited for.
+
+    Parameters
+    ----------
+    every_s:
+        Time between two looks at status and life.
+
+    Raises
+    ------
+    PortError
+        The port cannot be opened at the beginning.
+    """
+    link: Link | None = open_link(address)
+    try:
+        while True:
+            try:
+                if link is None:
+                    link = open_link(address)
+                yield from _session(link, every_s, clock)
+            except HushmeterError as error:
+                yield Event("silent", clock(), {"reason": error.message})
+                if link is not None and not isinstance(error, LinkTimeout):
+                    link.close()
+                    link = None
+            time.sleep(_PAUSE_S)
+    finally:
+        if link is not None:
+            link.close()
+
+
+def _session(link: Link, every_s: float, clock: Callable[[], float]) -> Iterator[Event]:
+    """Hello, then status and life again and again, and what passes by in between."""
+    boots = None
+    while True:
+        hello = link.request("hello_request").fields
+        if hello["boots"] != boots:
+            boots = hello["boots"]
+            yield Event("hello", clock(), hello)
+        for name in ("status", "life"):
+            fields = ask_if_known(link, f"{name}_request")
+            if fields:
+                yield Event(name, clock(), fields)
+        until = time.monotonic() + every_s
+        while True:
+            for message in link.unasked():
+                yield Event(message.name, clock(), message.fields)
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                break
+            link.pump(min(left_s, _LISTEN_S))

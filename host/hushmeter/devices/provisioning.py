@@ -1,0 +1,292 @@
+"""Makes a deployed board a meter of a street, and learns its public key.
+
+The configuration and a seed go onto the board; the meter then makes its own long-term key from the
+seed and its chip's entropy, and only the public half ever comes out. A board that has a key keeps
+it: its configuration may change, but not into that of another meter, unless the key is given up
+with everything that was made under it.
+"""
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from hushfw.core import config as device_config
+from hushfw.core.roster import mode_names
+from hushmeter.cluster.keyfile import read_seed
+from hushmeter.cluster.roster import Authority
+from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles
+from hushmeter.devices.boards import Board
+from hushmeter.devices.console import Console
+from hushmeter.devices.facts import Table
+from hushmeter.devices.firmware import LOADER, OLD_PACKAGE, USE_FILE
+from hushmeter.devices.meterlink import PATIENCE_S, await_health
+from hushmeter.devices.provision import (
+    CONFIG_FILE,
+    IDENTITY_FILE,
+    SEED_FILE,
+    MeterPlan,
+    files,
+)
+from hushmeter.errors import HushmeterError
+
+# The home's own readings.
+_HOMES = ("home.bin", "home.bin.old", "battery.log")
+# What a meter makes under its key, in the order in which it is given up: without a configuration
+# it masks nothing, and a journal outlives the key whose slots it counts.
+_OWN = (
+    CONFIG_FILE,
+    IDENTITY_FILE,
+    "pairs.bin",
+    "keys-*.bin",
+    "keys-*.new",
+    "roster-*.bin",
+    "roster.new",
+    "journal.bin",
+    *_HOMES,
+    SEED_FILE,
+)
+_KEY_BYTES = 32
+
+
+class HasIdentity(HushmeterError):
+    """The board is a meter already, and another one than asked for."""
+
+
+class NotDeployed(HushmeterError):
+    """There is no firmware on the board that could be provisioned."""
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """A meter as the authority of its street wants to know it.
+
+    Attributes
+    ----------
+    kept_identity:
+        The board had its key before; only its configuration was written.
+    fingerprint:
+        SHA-256 of the public key, in groups of four digits.
+    """
+
+    meter_id: int
+    street: str
+    board: str
+    public_key: bytes
+    kept_identity: bool
+    firmware: str
+    modes: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """What two people compare."""
+        return fingerprint(self.public_key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """An object fit for JSON, with keys that stay."""
+        return {
+            "meter_id": self.meter_id,
+            "street": self.street,
+            "board": self.board,
+            "public_key": self.public_key.hex(),
+            "fingerprint": self.fingerprint,
+            "firmware": self.firmware,
+            "insecure_modes": list(self.modes),
+            "kept_identity": self.kept_identity,
+        }
+
+
+def fingerprint(public_key: bytes) -> str:
+    """SHA-256 of a public key in groups of four hexadecimal digits."""
+    digits = hashlib.sha256(public_key).hexdigest()
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+
+def read_authority(text: str) -> bytes:
+    """The authority's Ed25519 public key: 64 hexadecimal digits, or a file that holds it.
+
+    A file holds the digits, the 32 bytes, a PEM public key, or the key that
+    ``hushmeter authority`` made, of which only the public half is used.
+    """
+    is_file = Path(text).is_file()
+    data = Path(text).read_bytes() if is_file else text.encode()
+    if data.lstrip().startswith(b"-----BEGIN PRIVATE KEY"):
+        return Authority(read_seed(Path(text))).public_key
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return _pem_key(text, data)
+    if is_file and len(data) == _KEY_BYTES:
+        return data
+    try:
+        key = bytes.fromhex(data.decode().strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise HushmeterError(
+            f"--authority {text}: neither 64 hexadecimal digits nor a file with a public key",
+            hint="ask the authority of the street for its Ed25519 public key; for a street of "
+            "your own make one with: hushmeter authority FILE --new",
+        )
+    return key
+
+
+def _pem_key(name: str, data: bytes) -> bytes:
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise HushmeterError(f"--authority {name}: no public key in PEM: {error}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise HushmeterError(f"--authority {name}: the key is not an Ed25519 key")
+    return key.public_bytes_raw()
+
+
+def driver_settings(board: Board, name: str, settings: Mapping[str, int]) -> dict[str, Any]:
+    """A driver's object in the configuration, with its pins from the board's file.
+
+    Raises
+    ------
+    HushmeterError
+        There is no such driver, or the board has no pins for it.
+    """
+    if name not in device_config.DRIVERS:
+        known = ", ".join(device_config.DRIVERS)
+        raise HushmeterError(f"there is no driver {name!r}; known drivers: {known}")
+    if name == "replay":
+        return {"name": name, "source": "link", **settings}
+    pins = getattr(board.pins, name, None)
+    if pins is None:
+        raise HushmeterError(
+            f"board {board.name} has no pins for the driver {name}",
+            hint=f"hushmeter boards {board.name} lists what it has",
+        )
+    wiring = msgspec.to_builtins(pins) if isinstance(pins, Table) else {"pin": pins}
+    return {"name": name, **wiring, **settings}
+
+
+def default_watchdog_ms(board: Board) -> int:
+    """The longest time-out that the board and the firmware know; 0 where there is no watchdog."""
+    if board.watchdog is None:
+        return 0
+    longest = board.watchdog.longest_ms or device_config.MOST_WATCHDOG_MS
+    return min(longest, device_config.MOST_WATCHDOG_MS)
+
+
+def provision(
+    console: Console,
+    board: Board,
+    plan: MeterPlan,
+    *,
+    replace_identity: bool = False,
+    patience_s: float = PATIENCE_S,
+) -> Provisioned:
+    """Write a meter's configuration and seed, start it, and read its public key.
+
+    Parameters
+    ----------
+    replace_identity:
+        Give up the board's key, and its journal and rosters with it.
+
+    Raises
+    ------
+    HasIdentity, NotDeployed
+        Nothing was changed.
+    HushmeterError
+        The configuration is wrong, or the meter refused it; the one before is back.
+    """
+    new = files(plan)
+    try:
+        console.require(board)
+        storage = BoardFiles(console)
+        sizes = storage.listing()
+        check_deployed(console, sizes)
+        before = storage.read(CONFIG_FILE) if CONFIG_FILE in sizes else None
+        kept = IDENTITY_FILE in sizes and not replace_identity
+        if kept:
+            _check_same(console, before, plan)
+        else:
+            # Also where the key alone is gone: its secrets and journal fit no other one.
+            given_up = own_files(sizes)
+            storage.remove(p for p in given_up if replace_identity or p not in _HOMES)
+        if not kept or SEED_FILE not in sizes:
+            storage.replace(SEED_FILE, new[SEED_FILE])
+        storage.replace(CONFIG_FILE, new[CONFIG_FILE])
+    finally:
+        console.reset()
+    health = await_health(console.address, patience_s * console.slowness)
+    if health.problem or health.hello["meter_id"] != plan.meter_id:
+        if kept and before is not None:
+            _take_back(console, before)
+        raise HushmeterError(
+            f"the meter does not work with this configuration: {health.problem}"
+            + ("; the one before is back" if kept else ""),
+            hint=f"hushmeter doctor --port {console.address.device}",
+        )
+    return Provisioned(
+        meter_id=plan.meter_id,
+        street=plan.street,
+        board=board.name,
+        public_key=bytes(health.hello["public_key"]),
+        kept_identity=kept,
+        firmware=health.hello["firmware"],
+        modes=tuple(mode_names(health.hello["modes"])),
+    )
+
+
+def check_deployed(console: Console, sizes: Mapping[str, int]) -> None:
+    """Refuse a board without firmware; ``sizes`` is its listing."""
+    if LOADER in sizes and (USE_FILE in sizes or f"{OLD_PACKAGE}/" in sizes):
+        return
+    raise NotDeployed(
+        f"there is no firmware on the board at {console.address.device}",
+        hint=f"hushmeter deploy --port {console.address.device}",
+    )
+
+
+def _check_same(console: Console, before: bytes | None, plan: MeterPlan) -> None:
+    """Refuse to make another meter of one that has its key."""
+    hint = (
+        "take another board, or give up its key, journal and rosters with --replace-identity; "
+        "its street must then enrol it anew"
+    )
+    try:
+        was = json.loads(before or b"")
+        known = {name: was[name] for name in ("meter_id", "street", "board")}
+    except (ValueError, KeyError, TypeError):
+        raise HasIdentity(
+            f"the board at {console.address.device} has a key, but no configuration that says "
+            "whose it is",
+            hint=hint,
+        ) from None
+    for name, value in known.items():
+        wanted = getattr(plan, name)
+        if value != wanted:
+            raise HasIdentity(
+                f"the board at {console.address.device} is meter {known['meter_id']} of street "
+                f"{known['street']!r} on {known['board']}: {name} is {value!r}, not {wanted!r}",
+                hint=hint,
+            )
+
+
+def own_files(sizes: Mapping[str, int]) -> list[str]:
+    """What a meter made under its key, in the order in which it is given up."""
+    found = []
+    for pattern in _OWN:
+        for path in (pattern, pattern + TEMPORARY):
+            found += fnmatch.filter(sizes, path)
+    return found
+
+
+def _take_back(console: Console, before: bytes) -> None:
+    """Write the configuration of before, which the meter has worked with."""
+    console.open()
+    try:
+        BoardFiles(console).replace(CONFIG_FILE, before)
+    finally:
+        console.reset()

@@ -1,0 +1,79 @@
+"""What the meters of an emulated street are provisioned with, and the rules of its one epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from hushfw.store import HomeLog
+from hushmeter.cluster.roster import LanePlan, StreetPlan
+from hushmeter.devices import provision
+from hushmeter.devices.boards import load_board
+from hushmeter.devices.provisioning import default_watchdog_ms
+from hushmeter.emulate import pairs
+from hushmeter.emulate.guests import Beginning
+from hushmeter.emulate.settings import StreetSettings
+
+
+def storages(
+    settings: StreetSettings,
+    authority_key: bytes,
+    supplier_key: bytes,
+    secret: Callable[[str], bytes],
+) -> list[dict[str, bytes]]:
+    """Every meter's files by name, in order; of a board that keeps its own they are not used.
+
+    Parameters
+    ----------
+    secret:
+        Gives 32 secret bytes for a purpose.
+    """
+    out = [provision.files(_meter(settings, i, authority_key)) for i in range(settings.meters)]
+    for files in out:
+        files |= settings.controller.files()
+    if settings.provision_pairs:
+        keys = [secret(f"meter key {index}") for index in range(settings.meters)]
+        for index, made in enumerate(pairs.files(keys, supplier_key)):
+            out[index] |= made
+    return out
+
+
+def _meter(s: StreetSettings, index: int, authority_key: bytes) -> provision.MeterPlan:
+    board = s.board(index)
+    on_port = index in s.ports
+    return provision.MeterPlan(
+        meter_id=index + 1,
+        street=s.street,
+        board=board,
+        authority_key=authority_key,
+        floors=provision.Floors(
+            least_members=s.meters,
+            least_honest=s.meters - s.missing - s.colluders,
+            greatest_epsilon=s.epsilon or Fraction(1),
+            shortest_slot_s=s.slot_s,
+        ),
+        controller=s.controller.to_config(),
+        actuator="log" if index == s.shown_home else "none",
+        permitted_modes=s.modes(),
+        fixed_seed=s.seed,
+        provisioned_pairs=s.provision_pairs,
+        home_log_kib=max(64, s.slots * HomeLog.BYTES // 256),
+        watchdog_ms=default_watchdog_ms(load_board(board)) if on_port else 0,
+    )
+
+
+def street_plan(s: StreetSettings, begin: Beginning) -> StreetPlan:
+    """The rules that the authority signs."""
+    return StreetPlan(
+        street=s.street,
+        epoch=begin.epoch,
+        start_s=begin.start_s,
+        first_slot=begin.first_slot,
+        last_slot=begin.first_slot + s.slots - 1,
+        slot_s=s.slot_s,
+        missing=s.missing,
+        colluders=s.colluders,
+        lanes=(LanePlan(s.cap_wh, s.epsilon),),
+        allowed_modes=tuple(s.modes()),
+        gamma_noise=s.gamma_noise,
+    )

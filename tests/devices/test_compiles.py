@@ -1,0 +1,31 @@
+"""The device package compiles for every board, into files that the board's interpreter loads."""
+
+import pytest
+
+from hushmeter.assets import firmware_files
+from hushmeter.devices.boards import board_names, load_board
+from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
+from hushmeter.devices.facts import Board
+
+BOARDS = [load_board(name) for name in board_names()]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_the_firmware_compiles_for_the_boards_interpreter(board: Board) -> None:
+    sources = {name: path.read_bytes() for name, path in firmware_files().items()}
+    compiled = compile_files(sources, board)
+    assert board.bytecode is not None
+    version = int(board.bytecode.version.split(".")[0])
+    modules = [name for name in compiled if name.endswith(".mpy")]
+    assert len(modules) == len([name for name in sources if name not in STAY_SOURCE])
+    for name in modules:
+        # py/persistentcode.c: "M", version, flags, and the bits of the small integers it needs.
+        mark, found, _, small_int_bits = compiled[name][:4]
+        assert (mark, found) == (ord("M"), version), name
+        assert small_int_bits <= board.small_int_bits, name
+
+
+def test_every_board_with_native_code_says_for_which_processor() -> None:
+    assert len(BOARDS) >= 5
+    for board in BOARDS:
+        assert board.bytecode is not None and board.bytecode.architecture != "none"
