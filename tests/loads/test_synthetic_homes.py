@@ -17,8 +17,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-pytest.importorskip("numba", reason="synthetic homes are compiled; install hushmeter[fast]")
-
 from hushmeter.cli import main
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import read_load

@@ -200,6 +200,7 @@ def score(
     demand_w: Watts,
     threshold_w: int = THRESHOLD_W,
     from_sample: int = 0,
+    breaks: NDArray[np.bool_] | None = None,
 ) -> Score:
     """Compares claims with the demand that was there.
 
@@ -215,12 +216,16 @@ def score(
         Changes above it are the true events that recall counts.
     from_sample:
         Claims and events before it are left out (warm-up).
+    breaks:
+        Samples before which others are missing, shape (N,); no event is looked for there.
     """
     truth = np.diff(demand_w)
     kept = claims.samples > from_sample
-    places, changes_w = claims.samples[kept] - 1, claims.changes_w[kept]
-    allowed = np.maximum(claims.tolerance_w, np.abs(truth[places]) * (TOLERANCE_PERCENT / 100))
-    right = np.abs(changes_w - truth[places]) <= allowed
+    if breaks is not None:
+        kept &= ~breaks[claims.samples]
+        truth[breaks[1:]] = 0
+    places = claims.samples[kept] - 1
+    right = are_right(claims, demand_w)[kept]
     is_event = np.abs(truth) > threshold_w
     there = int(np.count_nonzero(is_event[from_sample:]))
     found = int(np.count_nonzero(right & is_event[places]))
@@ -231,6 +236,14 @@ def score(
         precision=correct / events if events else 0.0,
         recall=found / there if there else 0.0,
     )
+
+
+def are_right(claims: Claims, demand_w: Watts) -> NDArray[np.bool_]:
+    """Whether each claim is right, shape (claims,): see :func:`score`."""
+    truth = np.diff(demand_w)[claims.samples - 1]
+    allowed = np.maximum(claims.tolerance_w, np.abs(truth) * (TOLERANCE_PERCENT / 100))
+    right: NDArray[np.bool_] = np.abs(claims.changes_w - truth) <= allowed
+    return right
 
 
 def invert_smooth(grid_w: Watts, step_s: int, time_constant_s: float | None = None) -> Inversion:

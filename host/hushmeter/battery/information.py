@@ -118,8 +118,13 @@ def independent(
     return _information(estimates, joint, shuffled, shuffles)
 
 
-def markov(
-    first: Symbols, second: Symbols, blocks: NDArray[np.int64], shuffles: int, seed: int
+def markov(  # noqa: PLR0913
+    first: Symbols,
+    second: Symbols,
+    blocks: NDArray[np.int64],
+    shuffles: int,
+    seed: int,
+    is_there: NDArray[np.bool_] | None = None,
 ) -> Information:
     """Rate of mutual information of first-order Markov sequences, I2 - I1.
 
@@ -132,22 +137,28 @@ def markov(
     others of `first`. Permuting single samples would give it pairs it never has: a baseline that
     belongs to another sequence, and too high.
 
-    Parameters are those of :func:`independent`.
+    Parameters are those of :func:`independent`, and `is_there`, shape (N,): a symbol that is not
+    takes part in no pair. In the baseline the seam, and what is not there in the turned sequence,
+    count like any sample; they are few.
     """
     a, b = _dense(first), _dense(second)
-    blocks = blocks[1:]
-    pairs_a, pairs_b = _pairs(a), _pairs(b)
+    kept: NDArray[np.bool_] | slice = slice(None)
+    if is_there is not None:
+        kept = is_there[1:] & is_there[:-1]
+    blocks = blocks[1:][kept]
+    pairs_a, pairs_b, from_a, from_b = _pairs(a)[kept], _pairs(b)[kept], a[:-1][kept], b[:-1][kept]
     joint = _joined(pairs_a, pairs_b)
-    estimates = _entropies(pairs_a, blocks) - _entropies(a[:-1], blocks)
-    estimates += _entropies(pairs_b, blocks) - _entropies(b[:-1], blocks)
-    estimates += _entropies(_joined(a[:-1], b[:-1]), blocks) - _entropies(joint, blocks)
+    estimates = _entropies(pairs_a, blocks) - _entropies(from_a, blocks)
+    estimates += _entropies(pairs_b, blocks) - _entropies(from_b, blocks)
+    estimates += _entropies(_joined(from_a, from_b), blocks) - _entropies(joint, blocks)
     generator = np.random.default_rng(seed)
     least = -(-b.size // 16)
 
     def shuffled() -> float:
         turned = np.roll(b, int(generator.integers(least, b.size - least + 1)))
         rate = 0.0
-        for left, right, sign in ((pairs_a, _pairs(turned), 1), (a[:-1], turned[:-1], -1)):
+        turned_pairs, turned_from = _pairs(turned)[kept], turned[:-1][kept]
+        for left, right, sign in ((pairs_a, turned_pairs, 1), (from_a, turned_from, -1)):
             rate += sign * (_entropy(_counts(left)) + _entropy(_counts(right)))
             rate -= sign * _entropy(_counts(_joined(left, right)))
         return rate

@@ -16,6 +16,9 @@ How each is estimated, its shuffled baseline and its interval are in
   smoothing batteries leak (:mod:`hushmeter.battery.reconstruction`).
 
 A low number here is no proof. Print an attack beside it (:mod:`hushmeter.battery.attacks`).
+
+Where a record has a gap, what is measured are the samples that are there: no difference is taken
+across the gap, no pair of differences, and no window. `breaks` says where.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hushmeter.battery import information
+from hushmeter.battery.books import Units, energy_balance_error_ws
 from hushmeter.battery.information import Information
 from hushmeter.battery.reconstruction import REACH, reconstruction_r2
 from hushmeter.errors import HushmeterError
@@ -51,6 +55,8 @@ class Metrics:
     ----------
     samples, step_s, warm_up_samples:
         Samples measured, seconds of one, and how many were left out before them.
+    breaks:
+        Gaps between these samples.
     bin_w, threshold_w:
         Width of a bin, with 0 in the middle of one; changes above the threshold count as events.
     blocks:
@@ -79,6 +85,7 @@ class Metrics:
     samples: int
     step_s: int
     warm_up_samples: int
+    breaks: int
     bin_w: int
     threshold_w: int
     blocks: int
@@ -122,20 +129,22 @@ class Options:
     seed: int = 0
 
 
-def measure(
+def measure(  # noqa: PLR0913
     demand_w: Watts,
     grid_w: Watts,
     step_s: int,
     options: Options | None = None,
     usable_ws: int = 0,
     charge_ws: NDArray[np.int64] | None = None,
+    units: Units | None = None,
+    breaks: NDArray[np.bool_] | None = None,
 ) -> Metrics:
     """All measures of one home's run.
 
     Parameters
     ----------
     demand_w, grid_w:
-        Whole watts on a regular grid without gaps, shape (N,).
+        Whole watts on a regular grid, shape (N,); samples that are missing are left out.
     step_s:
         Seconds of a step.
     options:
@@ -143,32 +152,42 @@ def measure(
     usable_ws:
         Capacity between the battery's bounds; 0 for none.
     charge_ws:
-        Energy in the battery before the first step and after each, shape (N + 1,), of an ideal
-        battery; checked if given.
+        Energy in the battery before the first step and after each, shape (N + 1,); checked
+        if given.
+    units:
+        Of the battery, for that check; those of an ideal one by default.
+    breaks:
+        Whether samples are missing between each sample and the one before it, shape (N,).
 
     Raises
     ------
     HushmeterError
-        Shapes or types do not fit, an option is out of range, or the warm-up leaves too little.
+        Shapes or types do not fit, an option is out of range, or warm-up and gaps leave too little.
     """
     options = options or Options()
     demand_w, grid_w = _watts(demand_w, "demand_w"), _watts(grid_w, "grid_w")
     _check(demand_w, grid_w, step_s, options)
     error_ws = None
     if charge_ws is not None:
-        error_ws = energy_balance_error_ws(demand_w, grid_w, step_s, charge_ws)
+        books = units or Units.ideal(step_s)
+        error_ws = energy_balance_error_ws(demand_w, grid_w, charge_ws, books)
     skipped = -(-options.warm_up_s // step_s)
+    follows = _follows(breaks, demand_w.size)[skipped:]
+    if np.count_nonzero(follows[2:] & follows[1:-1]) < LEAST_SAMPLES // 2:
+        raise HushmeterError("too little is left between the gaps to be measured")
     demand_w, grid_w = demand_w[skipped:], grid_w[skipped:]
     days = demand_w.size * step_s / DAY_S
     blocks = information.blocks_of(demand_w.size, max(1, DAY_S // step_s))
     changes = np.diff(demand_w), np.diff(grid_w)
+    plain, binary, markov = informations(*changes, blocks[1:], options, follows[1:])
+    changes = changes[0][follows[1:]], changes[1][follows[1:]]
     demand_bins = quantise(changes[0], options.bin_w)
-    plain, binary, markov = informations(changes[0], changes[1], blocks[1:], options)
     entropy = information.entropy_bits(demand_bins)
     return Metrics(
         samples=demand_w.size,
         step_s=step_s,
         warm_up_samples=skipped,
+        breaks=int(np.count_nonzero(~follows[1:])),
         bin_w=options.bin_w,
         threshold_w=options.threshold_w,
         blocks=int(blocks[-1]) + 1,
@@ -178,7 +197,7 @@ def measure(
         demand_entropy_bits=entropy,
         mi_relative=plain.bits / entropy if entropy else 0.0,
         change_correlation=correlation(*changes),
-        reconstruction_r2=reconstruction_r2(demand_w, grid_w, blocks),
+        reconstruction_r2=reconstruction_r2(demand_w, grid_w, blocks, follows=follows),
         level_changes_per_day=int(np.count_nonzero(changes[1])) / days,
         cycles_per_day=cycles(demand_w, grid_w, step_s, usable_ws) / days,
         energy_balance_error_ws=error_ws,
@@ -191,18 +210,26 @@ def measure(
 
 
 def informations(
-    demand_changes_w: Watts, grid_changes_w: Watts, blocks: NDArray[np.int64], options: Options
+    demand_changes_w: Watts,
+    grid_changes_w: Watts,
+    blocks: NDArray[np.int64],
+    options: Options,
+    is_change: NDArray[np.bool_] | None = None,
 ) -> tuple[Information, Information, Information]:
-    """The three mutual informations of load changes: independent, binary, Markov."""
+    """The three mutual informations of load changes: independent, binary, Markov.
+
+    `is_change` is false where a difference was taken across a gap; such ones are left out.
+    """
+    kept = np.ones(blocks.size, dtype=np.bool_) if is_change is None else is_change
     demand_bins = quantise(demand_changes_w, options.bin_w)
     grid_bins = quantise(grid_changes_w, options.bin_w)
-    demand_events = (np.abs(demand_changes_w) > options.threshold_w).astype(np.int64)
-    grid_events = (np.abs(grid_changes_w) > options.threshold_w).astype(np.int64)
-    rest = (blocks, options.shuffles, options.seed)
+    demand_events = (np.abs(demand_changes_w[kept]) > options.threshold_w).astype(np.int64)
+    grid_events = (np.abs(grid_changes_w[kept]) > options.threshold_w).astype(np.int64)
+    rest = (options.shuffles, options.seed)
     return (
-        information.independent(demand_bins, grid_bins, *rest),
-        information.independent(demand_events, grid_events, *rest),
-        information.markov(demand_bins, grid_bins, *rest),
+        information.independent(demand_bins[kept], grid_bins[kept], blocks[kept], *rest),
+        information.independent(demand_events, grid_events, blocks[kept], *rest),
+        information.markov(demand_bins, grid_bins, blocks, *rest, kept),
     )
 
 
@@ -229,32 +256,6 @@ def cycles(demand_w: Watts, grid_w: Watts, step_s: int, usable_ws: int) -> float
     return int(np.abs(grid_w - demand_w).sum()) * step_s / (2 * usable_ws)
 
 
-def energy_balance_error_ws(
-    demand_w: Watts, grid_w: Watts, step_s: int, charge_ws: NDArray[np.int64]
-) -> int:
-    """Largest |charge - (charge at the start + energy drawn - energy used)| over the run, in Ws.
-
-    For an ideal battery; exact, and 0 if the run is in order.
-
-    Parameters
-    ----------
-    charge_ws:
-        Before the first step and after each, shape (N + 1,).
-
-    Raises
-    ------
-    HushmeterError
-        `charge_ws` has another shape.
-    """
-    if charge_ws.shape != (demand_w.size + 1,):
-        raise HushmeterError(
-            f"charge_ws has shape {charge_ws.shape}; it must be ({demand_w.size + 1},): "
-            "before the first step and after each"
-        )
-    stored = charge_ws[0] + np.cumsum((grid_w - demand_w) * step_s)
-    return int(np.abs(charge_ws[1:] - stored).max())
-
-
 def _watts(power_w: Watts, name: str) -> Watts:
     power = np.asarray(power_w)
     if power.ndim != 1 or not np.issubdtype(power.dtype, np.integer):
@@ -262,6 +263,16 @@ def _watts(power_w: Watts, name: str) -> Watts:
             f"{name} is {power.dtype} of shape {power.shape}; it must be whole watts of one home"
         )
     return power.astype(np.int64)
+
+
+def _follows(breaks: NDArray[np.bool_] | None, samples: int) -> NDArray[np.bool_]:
+    """Whether each sample comes right after the one before it, shape (N,)."""
+    if breaks is None:
+        return np.ones(samples, dtype=np.bool_)
+    if breaks.shape != (samples,):
+        raise HushmeterError(f"breaks has shape {breaks.shape}; it must be ({samples},)")
+    follows: NDArray[np.bool_] = ~breaks
+    return follows
 
 
 def _check(demand_w: Watts, grid_w: Watts, step_s: int, options: Options) -> None:

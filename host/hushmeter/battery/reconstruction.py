@@ -37,7 +37,11 @@ _FLOOR_W = 1.0
 
 
 def reconstruction_r2(
-    demand_w: Watts, grid_w: Watts, blocks: NDArray[np.int64], reach: int = REACH
+    demand_w: Watts,
+    grid_w: Watts,
+    blocks: NDArray[np.int64],
+    reach: int = REACH,
+    follows: NDArray[np.bool_] | None = None,
 ) -> float:
     """R^2 of the demand predicted from `2 reach + 1` samples of the grid draw around it.
 
@@ -50,8 +54,16 @@ def reconstruction_r2(
         Watts, shape (N,), with N above 2 reach.
     blocks:
         Block of each sample, shape (N,), ascending from 0.
+    follows:
+        Whether each sample comes right after the one before it, shape (N,); a window in which
+        one does not is left out.
     """
     middles = np.arange(reach, demand_w.size - reach)
+    if follows is not None:
+        breaks = np.cumsum(~follows)
+        middles = middles[breaks[middles + reach] == breaks[middles - reach]]
+    if not middles.size:
+        return 0.0
     middles = middles[:: -(-middles.size // _MOST_WINDOWS)]
     windows = sliding_window_view(grid_w - grid_w.mean(), 2 * reach + 1)
     error = total = 0.0

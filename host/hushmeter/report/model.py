@@ -56,7 +56,9 @@ class StreetReport:
     Attributes
     ----------
     summary:
-        The run's JSON object (:data:`SUMMARY_KEYS`); totals are None where a slot is void.
+        The run's JSON object (:data:`SUMMARY_KEYS`); totals are None where a slot is void, and the
+        true one also where nobody knows what a meter metered. ``boards``, if it is there, tells of
+        the meters that were boards on ports.
     settings:
         What was run, in the order in which it is to be shown.
     first_slot_start:
@@ -155,12 +157,17 @@ class StreetReport:
             slot for slot, total in enumerate(self.summary["noisy_total_wh"]) if total is not None
         ]
 
+    def judged_slots(self) -> list[int]:
+        """Slots with a total of which the truth is known too."""
+        true = self.summary["true_total_wh"]
+        return [slot for slot in self.known_slots() if true[slot] is not None]
+
     def inside_band(self) -> int:
         """Slots whose noisy total lies inside the 95 % band around the true one."""
         return sum(
             abs(self.summary["noisy_total_wh"][slot] - self.summary["true_total_wh"][slot])
             <= (self.band_wh[slot] or 0)
-            for slot in self.known_slots()
+            for slot in self.judged_slots()
         )
 
     def slots_with_status(self, status: str) -> list[int]:

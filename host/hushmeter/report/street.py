@@ -8,17 +8,12 @@ writes `report.html`, which needs no other file and no network, and beside it `h
 
 from __future__ import annotations
 
-import base64
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from hushmeter.errors import HushmeterError
+from hushmeter.report import page
 from hushmeter.report.model import StreetReport
 from hushmeter.report.pictures import Picture, draw_all
 from hushmeter.report.pictures.common import slot_list
@@ -67,11 +62,11 @@ def render(report: StreetReport, path: Path) -> list[Path]:
         If a file cannot be written; an earlier page then stays as it was.
     """
     pictures = draw_all(report)
-    page = _page(report, pictures)
+    text = _page(report, pictures)
     files = {path.with_name(f"{picture.name}.png"): picture.png for picture in pictures}
-    files[path] = page.encode()
+    files[path] = text.encode()
     for target, content in files.items():
-        _write_atomically(target, content)
+        page.write_atomically(target, content)
     return list(files)
 
 
@@ -80,6 +75,7 @@ def summary_rows(report: StreetReport) -> list[SummaryRow]:
     summary = report.summary
     return [
         SummaryRow("Meters", f"{report.meters:,}"),
+        *_board_rows(report),
         SummaryRow("Slots", f"{report.slots:,}", f"of {_duration(report.slot_s)} each"),
         *_outcome_rows(report),
         *_error_rows(report),
@@ -96,6 +92,19 @@ def summary_rows(report: StreetReport) -> list[SummaryRow]:
         ),
         _noise_check_row(report),
         SummaryRow("Transcript", str(summary["transcript_sha256"]), "SHA-256"),
+    ]
+
+
+def _board_rows(report: StreetReport) -> list[SummaryRow]:
+    """The meters that were boards on ports."""
+    return [
+        SummaryRow(
+            "Board",
+            f"meter {board['meter_id']}: {board['board']}",
+            f"{board['reported_slots']} of {report.slots:,} slots, at {board['port']}"
+            + ("" if board["truth_known"] else "; what it metered is not known here"),
+        )
+        for board in report.summary.get("boards", [])
     ]
 
 
@@ -122,7 +131,7 @@ def _outcome_rows(report: StreetReport) -> list[SummaryRow]:
 
 
 def _error_rows(report: StreetReport) -> list[SummaryRow]:
-    summary, known = report.summary, report.known_slots()
+    summary, known = report.summary, report.judged_slots()
     if report.noise_is_off:
         scale = SummaryRow("Noise", "off", "totals are exact", bad=True)
     else:
@@ -204,16 +213,9 @@ def _epsilon(report: StreetReport) -> float | None:
 
 
 def _page(report: StreetReport, pictures: list[Picture]) -> str:
-    environment = Environment(
-        loader=PackageLoader("hushmeter.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _svg_data_uri
-    environment.filters["duration"] = _seconds
-    return environment.get_template("street.html.j2").render(
+    templates = page.environment()
+    templates.filters["duration"] = _seconds
+    return templates.get_template("street.html.j2").render(
         report=report,
         pictures=pictures,
         headings=_HEADINGS,
@@ -243,10 +245,6 @@ def _event_row(report: StreetReport, slot: int, meter_id: int | None, what: str)
     }
 
 
-def _svg_data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
-
-
 def _clock(unix_s: int) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M")
 
@@ -260,23 +258,3 @@ def _duration(seconds: int) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{1000 * seconds:,.1f} ms" if seconds < 1 else f"{seconds:,.1f} s"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise HushmeterError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="name a folder that can be written and has room",
-        ) from error

@@ -1,7 +1,7 @@
 """Synthetic homes: a small street for the demo, and one-minute loads with the appliances' truth.
 
 `synthetic_street` needs numpy only. The homes of `hushmeter.loads.synthetic.street` follow the
-published statistics of British homes and are compiled (numba, the extra `fast`):
+published statistics of British homes and are compiled:
 
     occupancy    how many residents are at home and awake, a Markov chain by time of day
     activities   what they do then, by time of day

@@ -1,4 +1,4 @@
-"""The compiler behind the extra `fast`, and random numbers inside compiled code.
+"""The compiler, and random numbers inside compiled code.
 
 A stream of random numbers is SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014): a counter with a fixed stride whose values are mixed. A stream begins
@@ -10,18 +10,9 @@ overlap has probability below 1e-4. Never for secrets.
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from hushmeter.errors import HushmeterError
-
-try:
-    import numba
-except ImportError as error:
-    raise HushmeterError(
-        "synthetic homes are compiled, and numba is not installed",
-        hint="pip install 'hushmeter[fast]'",
-    ) from error
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Stream = NDArray[np.uint64]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from hushmeter.report.model import StreetReport
 from hushmeter.report.pictures import dropouts, home, total, words
+from hushmeter.report.pictures.common import Plan
 from hushmeter.report.pictures.sheet import FORMS, Form, drawing
 
-__all__ = ["FORMS", "Form", "Picture", "draw_all"]
+__all__ = ["FORMS", "Form", "Picture", "Plan", "draw", "draw_all"]
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,17 @@ class Picture:
 
 
 def draw_all(report: StreetReport, forms: Sequence[Form] = FORMS) -> list[Picture]:
-    """Draw every picture in every form; the first form also as PNG."""
-    pictures = []
-    for module in (home, total, words, dropouts):
-        plan = module.plan(report)
-        svg: dict[str, bytes] = {}
-        png = b""
-        for form in forms:
-            with drawing(form):
-                sheet = plan.draw(form)
-                svg[form.name] = sheet.svg()
-                png = png or sheet.png()
-        pictures.append(Picture(plan.name, plan.finding, plan.alt, plan.caption, svg, png))
-    return pictures
+    """Draw every picture of a street in every form; the first form also as PNG."""
+    return [draw(module.plan(report), forms) for module in (home, total, words, dropouts)]
+
+
+def draw(plan: Plan, forms: Sequence[Form] = FORMS) -> Picture:
+    """Draw one picture in every form; the first form also as PNG."""
+    svg: dict[str, bytes] = {}
+    png = b""
+    for form in forms:
+        with drawing(form):
+            sheet = plan.draw(form)
+            svg[form.name] = sheet.svg()
+            png = png or sheet.png()
+    return Picture(plan.name, plan.finding, plan.alt, plan.caption, svg, png)

@@ -71,9 +71,9 @@ def coarsened(values: Floats, edges: Floats, resolution: float) -> tuple[Floats,
     return values[kept], np.append(edges[kept], edges[-1])
 
 
-def legend_above(axes: Axes, handles: Sequence[Artist], columns: int) -> None:
-    """A legend in the room above the axes."""
-    axes.legend(handles=list(handles), loc="lower left", bbox_to_anchor=(0.0, 1.02), ncols=columns)
+def legend_above(axes: Axes, handles: Sequence[Artist], columns: int, above: float = 1.02) -> None:
+    """A legend in the room above the axes, `above` in their heights."""
+    axes.legend(handles=list(handles), loc="lower left", bbox_to_anchor=(0.0, above), ncols=columns)
 
 
 def slot_list(slots: Sequence[int], most: int = 12) -> str:

@@ -180,6 +180,10 @@ class Sheet:
         axes.tick_params(length=3)
         return axes
 
+    def height_of(self, axes: Axes) -> float:
+        """Height of axes on this sheet, inches."""
+        return float(axes.get_position().height * self._height)
+
     def svg(self) -> bytes:
         """The sheet as SVG, without date and with paths rounded to a hundredth of a point."""
         out = io.BytesIO()

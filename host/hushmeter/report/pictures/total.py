@@ -63,7 +63,7 @@ def _finding(report: StreetReport) -> str:
 
 def _note(report: StreetReport) -> str:
     """How large the error is beside the total; honest about small streets."""
-    known = report.known_slots()
+    known = report.judged_slots()
     if not known or report.noise_is_off:
         return ""
     usual = float(np.mean([report.summary["true_total_wh"][slot] for slot in known]))
