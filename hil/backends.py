@@ -10,26 +10,42 @@ A test sees a :class:`Board` and not what is behind it. It may
 On a port both happen on the one board there is, so code at the prompt ends a booted meter.
 """
 
+import json
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from hushmeter.assets import firmware_files, micropython_environment
 from hushmeter.devices import boards
-from hushmeter.emulate.bytecode import STAY_SOURCE, compile_files
+from hushmeter.devices.bench import Place
+from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
+from hushmeter.devices.firmware import USE_FILE
+from hushmeter.devices.images import find_image
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.pico import EmulatedPico, Entropy, GuestError
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Transport
+from hushmeter.report.hil_run import How, Interpreter, WireInPlace, Wiring
 
 DEVICE_SCRIPTS = Path(__file__).resolve().parent / "device"
 EXECUTE_TIMEOUT_S = 60.0
 SCRIPT_TIMEOUT_S = 120.0
 """In the board's time."""
+IDENTIFY = """
+import sys, json
+i = sys.implementation
+mpy = getattr(i, "_mpy", 0)
+print(json.dumps([i.name, ".".join([str(n) for n in i.version[:3]]), getattr(i, "_machine", ""),
+    "%d.%d" % (mpy & 255, mpy >> 8 & 3)]))
+"""
+ADC_STEPS = 4095
+"""Highest value of an emulated converter."""
+DRIVEN_ADC = "driven_adc"
+"""Capability of a backend: its boards are emulated Picos, whose analogue pins a test drives."""
 SEEDED_ENTROPY = "seeded_entropy"
 """Capability of a backend: ``boot`` takes an integer as the seed of the entropy source."""
 
@@ -45,14 +61,33 @@ class Board(Protocol):
         The board's file.
     capabilities:
         The board's, and what the backend adds; the marker ``needs`` asks for them.
+    wiring:
+        The wires that are in place; the marker ``wired`` asks for their roles.
     numbers:
-        Figures a test wants recorded, by name; written to a file when the suite ends.
+        Figures a test wants recorded, by name with the unit in it; kept when the suite ends.
+    how, clock:
+        What kind of board it is, and whose time ``clock_s`` tells.
+    port:
+        "" for a board that is not on one.
+    deployed:
+        The firmware under test as it lies on the board, by path.
+    image:
+        The image that the backend put on, if it did.
     """
 
     name: str
     facts: boards.Board
     capabilities: frozenset[str]
+    wiring: Wiring
     numbers: dict[str, Any]
+    how: How
+    clock: Literal["simulated", "wall"]
+    port: str
+    deployed: Mapping[str, bytes]
+    image: Path | None
+
+    def identify(self) -> Interpreter:
+        """Return what the interpreter says of itself."""
 
     def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
         """Run code at the prompt; return what it printed, lines ended by ``\\n``."""
@@ -71,6 +106,9 @@ class Board(Protocol):
     def files(self) -> dict[str, bytes]:
         """Return what is in the booted meter's storage, without the firmware."""
 
+    def drive(self, role: str, share: float) -> None:
+        """Put this share of the supply voltage on the pin of a wired role, and wait for it."""
+
     def clock_s(self) -> float:
         """Return the board's time, simulated where there is such, for differences."""
 
@@ -82,8 +120,13 @@ class NotAtHand(HushmeterError):
     """Something is missing to run this kind of board here."""
 
 
-def make_board(name: str, force: bool = False) -> Board:
+def make_board(name: str, force: bool = False, place: Place | None = None) -> Board:
     """Return the board that the option ``--board`` names; a real one only with ``force``.
+
+    Parameters
+    ----------
+    place:
+        The board's place in a bench file, where ``name`` is its label.
 
     Raises
     ------
@@ -92,7 +135,7 @@ def make_board(name: str, force: bool = False) -> Board:
     HushmeterError
         If there is no such board or port.
     """
-    if "/" in name or ":" in name or name.upper().startswith("COM"):
+    if is_port(name) or (place is not None and place.port):
         if not force:
             raise HushmeterError(
                 "this is a real board: the suite deletes its files and provisions it with a fixed "
@@ -100,18 +143,31 @@ def make_board(name: str, force: bool = False) -> Board:
             )
         from hil.port_board import PortBoard
 
-        return PortBoard(name)
-    facts = boards.load_board(name)
+        return PortBoard(place.port if place is not None else name, place)
+    facts = place.board if place is not None else boards.load_board(name)
     backend = UnixBoard if facts.chip == "host" else EmulatedBoard
     try:
         backend.require(facts)
     except HushmeterError as error:
         raise NotAtHand(error.message, error.hint) from error
-    return backend(facts)
+    board = backend(facts)
+    board.name = place.label if place is not None else board.name
+    return board
+
+
+def is_port(name: str) -> bool:
+    """Whether ``--board`` names a serial port and not a board."""
+    return "/" in name or ":" in name or name.upper().startswith("COM")
 
 
 class UnixBoard:
     """The unix port: every run is a process."""
+
+    how: How = "process"
+    clock: Literal["simulated", "wall"] = "wall"
+    port = ""
+    image: Path | None = None
+    wiring = Wiring()
 
     @staticmethod
     def require(facts: boards.Board) -> None:
@@ -123,10 +179,16 @@ class UnixBoard:
         self.facts = facts
         self.capabilities = frozenset[str](facts.capabilities)
         self.numbers: dict[str, Any] = {}
+        self.deployed: Mapping[str, bytes] = {
+            name: path.read_bytes() for name, path in firmware_files().items()
+        }
         self._interpreter = find_micropython().path
         self._folder = tempfile.TemporaryDirectory(prefix="hushmeter-hil-")
         self._count = 0
         self._meter: UnixMeter | None = None
+
+    def identify(self) -> Interpreter:
+        return asked(self)
 
     def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
         return self._python("-c", code, timeout_s)
@@ -160,6 +222,9 @@ class UnixBoard:
     def files(self) -> dict[str, bytes]:
         return booted(self._meter).files()
 
+    def drive(self, role: str, share: float) -> None:
+        raise HushmeterError(f"{self.name} has no pin for {role}")
+
     def clock_s(self) -> float:
         return time.monotonic()
 
@@ -191,6 +256,10 @@ class UnixBoard:
 class EmulatedBoard:
     """An emulated RP2040. One machine stays at its prompt for all scripts, to save its start."""
 
+    how: How = "emulated"
+    clock: Literal["simulated", "wall"] = "simulated"
+    port = ""
+
     @staticmethod
     def require(facts: boards.Board) -> None:
         """Raise what is missing to run it."""
@@ -200,13 +269,18 @@ class EmulatedBoard:
     def __init__(self, facts: boards.Board) -> None:
         self.name = facts.name
         self.facts = facts
-        self.capabilities = frozenset(facts.capabilities) | {"entropy", SEEDED_ENTROPY}
+        self.capabilities = frozenset(facts.capabilities) | {"entropy", SEEDED_ENTROPY, DRIVEN_ADC}
         self.numbers: dict[str, Any] = {}
-        self._firmware = firmware_for(facts)
+        self.deployed: Mapping[str, bytes] = firmware_for(facts)
+        self.image = find_image(facts)
+        self.wiring = emulated_wiring(facts)
         self._prompt = EmulatedPico(facts, files=scripts_for(facts))
         self._prompt.start()
         self._meter: EmulatedPico | None = None
         self._earlier_meters_s = 0.0
+
+    def identify(self) -> Interpreter:
+        return asked(self)
 
     def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
         return self._prompt.execute(code, timeout_s).replace("\r\n", "\n")
@@ -218,7 +292,7 @@ class EmulatedBoard:
     def boot(
         self, files: Mapping[str, bytes], *, entropy: Entropy = "os", main: bytes | None = None
     ) -> Transport:
-        on_flash = {**self._firmware, **files}
+        on_flash = {**self.deployed, **files}
         if main is not None:
             on_flash["main.py"] = main
         if self._meter is not None:
@@ -234,7 +308,13 @@ class EmulatedBoard:
 
     def files(self) -> dict[str, bytes]:
         found = booted(self._meter).files()
-        return {path: content for path, content in found.items() if path not in self._firmware}
+        return without_firmware(found, self.deployed)
+
+    def drive(self, role: str, share: float) -> None:
+        level = round(share * ADC_STEPS)
+        for machine in (self._prompt, self._meter):
+            if machine is not None:
+                machine.drive_adc(self.facts.roles()[role], lambda now_s: level)
 
     def clock_s(self) -> float:
         meter_s = self._meter.simulated_s if self._meter is not None else 0.0
@@ -246,11 +326,34 @@ class EmulatedBoard:
             self._meter.close()
 
 
+def asked(board: Board) -> Interpreter:
+    """Return what an interpreter says of itself, asked at its prompt."""
+    return Interpreter(*json.loads(board.execute(IDENTIFY)))
+
+
 def firmware_for(facts: boards.Board) -> dict[str, bytes]:
     """Return the firmware as it goes onto a board, modules compiled."""
     return compile_files(
         {name: path.read_bytes() for name, path in firmware_files().items()}, facts
     )
+
+
+def emulated_wiring(facts: boards.Board) -> Wiring:
+    """Return the wires of a board's file that the emulator stands for: those to a converter."""
+    converters = facts.header.adc if facts.header is not None else ()
+    roles = facts.roles()
+    wires = [
+        WireInPlace(wire.role, roles[wire.role], None, "")
+        for wire in facts.hil.wires
+        if roles[wire.role] in converters
+    ]
+    return Wiring("the emulator", "", tuple(wires))
+
+
+def without_firmware(files: Mapping[str, bytes], deployed: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the meter's own files: neither the firmware, nor the loader's note of its tries."""
+    not_ours = {*deployed, USE_FILE}
+    return {path: content for path, content in files.items() if path not in not_ours}
 
 
 def scripts_for(facts: boards.Board) -> dict[str, bytes]:

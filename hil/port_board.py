@@ -1,178 +1,199 @@
-"""The backend for a real board on a serial port: mpremote for files and code, frames for the link.
+"""The backend for a board on a serial port: its prompt for files and code, frames for the link.
 
-The suite replaces the files on the board. Every ``mpremote exec`` starts with a soft reset, so
-each script finds a fresh interpreter.
+The suite replaces the files on the board, and sends those only that differ from what is there.
+Every script starts with a soft reset, so it finds a fresh interpreter.
 """
 
-import subprocess
-import sys
-import tempfile
+import hashlib
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hil.backends import (
     EXECUTE_TIMEOUT_S,
     SCRIPT_TIMEOUT_S,
     firmware_for,
     scripts_for,
-    write_folder,
+    without_firmware,
 )
-from hushmeter.devices import boards
+from hushmeter.devices import boards, ports
+from hushmeter.devices.address import Address
+from hushmeter.devices.bench import Place, Stimulus
+from hushmeter.devices.boardfiles import BoardFiles
+from hushmeter.devices.console import BoardError, Console
 from hushmeter.emulate.pico import Entropy, GuestError
 from hushmeter.errors import HushmeterError
-from hushmeter.link import Link, SerialTransport, Transport
+from hushmeter.link import SerialTransport, Transport
+from hushmeter.report.hil_run import How, Interpreter, WireInPlace, Wiring
 
 _COME_BACK_S = 10.0
-_WHICH_MACHINE = "import sys\nprint(sys.implementation._machine)"
-_WALK = """
-import os, binascii
-def walk(folder):
-    for name, kind, *_ in os.ilistdir(folder or "/"):
-        path = folder + "/" + name
-        if kind & 0x4000:
-            yield from walk(path)
-        yield path, bool(kind & 0x4000)
-"""
-_LIST_FILES = (
-    _WALK
-    + """
-for path, folder in walk(""):
-    if not folder:
-        print(binascii.hexlify(open(path, "rb").read()).decode(), path[1:])
-"""
-)
-_REMOVE_FILES = (
-    _WALK
-    + """
-for path, folder in list(walk("")):
-    (os.rmdir if folder else os.remove)(path)
-"""
-)
+_PAUSE_S = 0.1
+_SETTLE_S = 0.2
+"""For the wires' low pass, 10 kOhm and 1 uF."""
+_PWM_HZ = 20_000
+_FULL = 65_535
+_HOST_CHIP = "host"
 
 
 class PortBoard:
-    """A board on a serial port. It is asked to reset itself: nobody cuts its power."""
+    """A board on a serial port. It is asked to reset itself: nobody cuts its power.
 
-    def __init__(self, port: str) -> None:
-        self.name = port
+    Parameters
+    ----------
+    place:
+        What a bench file says of it; without one, the board at the port says which it is.
+    """
+
+    clock: Literal["simulated", "wall"] = "wall"
+    image: Path | None = None
+
+    def __init__(self, port: str, place: Place | None = None) -> None:
+        self.name = place.label if place is not None else port
+        self.port = port
+        self.how: How = "emulated" if _is_pseudo_terminal(port) else "silicon"
         self.numbers: dict[str, Any] = {}
-        self._port = port
+        # A process in a board's stead would end where a board restarts its interpreter.
+        fresh = place is None or place.board.chip != _HOST_CHIP
+        self._console = Console(port, fresh=fresh)
         self._link: SerialTransport | None = None
-        self._to_prompt()
-        self.facts = _board_of(self._ask(_WHICH_MACHINE).strip())
-        self.capabilities = frozenset[str](self.facts.capabilities)
-        self._firmware = firmware_for(self.facts)
         self._ready_for_scripts = False
+        self._console.open()
+        said = self._console.identify()
+        self._said = Interpreter("micropython", said.version, said.machine, said.mpy)
+        self.facts = place.board if place is not None else boards.recognise(said.machine)
+        self._console.require(self.facts)
+        self.capabilities = frozenset[str](self.facts.capabilities)
+        self.wiring = _wiring(place)
+        self.deployed: Mapping[str, bytes] = firmware_for(self.facts)
+        self._stimulus = _StimulusBoard(place.stimulus) if place and place.stimulus else None
+
+    def identify(self) -> Interpreter:
+        return self._said
 
     def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
         self._prepare_scripts()
-        return self._ask(code, timeout_s)
+        try:
+            return self._console.run(code, timeout_s)
+        except BoardError as error:
+            raise GuestError(error.message) from error
 
     def run_script(self, path: Path, timeout_s: float = SCRIPT_TIMEOUT_S) -> list[str]:
         self._prepare_scripts()
-        return self._ask(f"import {path.stem}", timeout_s).splitlines()
+        self._console.close()
+        self._console.open()
+        return self.execute(f"import {path.stem}", timeout_s).splitlines()
 
     def boot(
         self, files: Mapping[str, bytes], *, entropy: Entropy = "os", main: bytes | None = None
     ) -> Transport:
         if isinstance(entropy, int):
             raise HushmeterError(f"{self.name} takes its entropy from its chip, not from a seed")
-        self._stop()
-        on_flash = {**self._firmware, **files}
+        on_flash = {**self.deployed, **files}
         if main is not None:
             on_flash["main.py"] = main
         self._replace_files(on_flash)
-        return self._start()
+        return self.reset()
 
     def reset(self) -> Transport:
-        self._stop()
-        return self._start()
+        self._to_prompt()
+        self._console.reset()
+        self._link = _open_when_back(self._console.address)
+        return self._link
 
     def files(self) -> dict[str, bytes]:
-        self._stop()
-        lines = self._ask(_LIST_FILES).splitlines()
-        pairs = (line.split(" ", 1) for line in lines if line)
-        found = {path: bytes.fromhex(content) for content, path in pairs}
-        return {path: content for path, content in found.items() if path not in self._firmware}
+        self._to_prompt()
+        on_board = BoardFiles(self._console)
+        found = {path: on_board.read(path) for path in on_board.listing() if path[-1] != "/"}
+        there = {path: content for path, content in found.items() if content is not None}
+        return without_firmware(there, self.deployed)
+
+    def drive(self, role: str, share: float) -> None:
+        if self._stimulus is None:
+            raise HushmeterError(f"{self.name} has no stimulus board")
+        (wire,) = [wire for wire in self.wiring.wires if wire.role == role]
+        self._stimulus.drive(wire.peer or 0, share)
 
     def clock_s(self) -> float:
         return time.monotonic()
 
     def close(self) -> None:
-        self._stop()
+        self._to_prompt()
+        self._console.close()
+        if self._stimulus is not None:
+            self._stimulus.close()
 
-    def _start(self) -> Transport:
-        self._mpremote("reset")
-        self._link = _open_when_back(self._port)
-        return self._link
-
-    def _stop(self) -> None:
+    def _to_prompt(self) -> None:
         """Leave a running meter, so that the prompt answers."""
         if self._link is not None:
             self._link.close()
             self._link = None
-            self._to_prompt()
-
-    def _to_prompt(self) -> None:
-        link = Link(SerialTransport(self._port), timeout_s=1.0, tries=2)
-        try:
-            link.request("maintenance")
-        except HushmeterError:
-            # No meter runs: the prompt is there already, and mpremote interrupts what else runs.
-            pass
-        finally:
-            link.close()
+            self._console.open()
 
     def _prepare_scripts(self) -> None:
-        self._stop()
+        self._to_prompt()
         if not self._ready_for_scripts:
             self._replace_files(scripts_for(self.facts))
             self._ready_for_scripts = True
 
     def _replace_files(self, files: Mapping[str, bytes]) -> None:
+        """Make these the only files on the board."""
         self._ready_for_scripts = False
-        self._ask(_REMOVE_FILES)
-        with tempfile.TemporaryDirectory() as folder:
-            write_folder(Path(folder), files)
-            top = sorted(str(path) for path in Path(folder).iterdir())
-            self._mpremote("fs", "cp", "-r", *top, ":")
+        self._to_prompt()
+        on_board = BoardFiles(self._console)
+        sizes = on_board.listing()
+        folders = {
+            f"{path[:at]}/" for path in files for at, letter in enumerate(path) if letter == "/"
+        }
+        on_board.remove(sorted(set(sizes) - set(files) - folders, reverse=True))
+        same_size = [path for path, data in files.items() if sizes.get(path) == len(data)]
+        there = on_board.digests(same_size)
+        for path, data in files.items():
+            if there.get(path) != hashlib.sha256(data).hexdigest():
+                on_board.write(path, data)
 
-    def _ask(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        return self._mpremote("exec", code, timeout_s=timeout_s)
 
-    def _mpremote(self, *command: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "mpremote", "connect", self._port, *command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
+class _StimulusBoard:
+    """The other end of the wires: a board at its prompt, whose pins are set from here."""
+
+    def __init__(self, stimulus: Stimulus) -> None:
+        self._console = Console(stimulus.port, fresh=stimulus.board.chip != _HOST_CHIP)
+        self._console.open()
+        self._console.require(stimulus.board)
+
+    def drive(self, pin: int, share: float) -> None:
+        """Pulses of this duty; the wire's low pass makes a level of them."""
+        duty = round(share * _FULL)
+        self._console.run(
+            f"from machine import Pin, PWM\nPWM(Pin({pin}), freq={_PWM_HZ}, duty_u16={duty})"
         )
-        if done.returncode:
-            raise GuestError(f"mpremote {command[0]}: {done.stdout}{done.stderr}")
-        return done.stdout.replace("\r\n", "\n")
+        time.sleep(_SETTLE_S)
+
+    def close(self) -> None:
+        self._console.close()
 
 
-def _board_of(machine: str) -> boards.Board:
-    """Return the board that calls itself ``machine``: its name, "with", and its chip."""
-    wanted = machine.replace(" with ", " (", 1) + ")"
-    known = [boards.load_board(name) for name in boards.board_names()]
-    for board in known:
-        if board.description == wanted:
-            return board
-    names = ", ".join(board.description for board in known)
-    raise HushmeterError(f"the board at this port is {wanted}, which is none of: {names}")
+def _is_pseudo_terminal(port: str) -> bool:
+    """Whether a program is behind the port; no figure of it may be called one of silicon."""
+    return os.path.realpath(port).startswith("/dev/pts/")
 
 
-def _open_when_back(port: str) -> SerialTransport:
+def _wiring(place: Place | None) -> Wiring:
+    if place is None or place.stimulus is None:
+        return Wiring()
+    roles = place.board.roles()
+    wires = [WireInPlace(w.role, roles[w.role], w.peer, w.through) for w in place.wires]
+    return Wiring("the bench file", place.stimulus.label, tuple(wires))
+
+
+def _open_when_back(address: Address) -> SerialTransport:
     """Open a port that vanishes for a moment while its board restarts."""
     deadline = time.monotonic() + _COME_BACK_S
     while True:
         try:
-            return SerialTransport(port)
+            return ports.open_port(address.now())
         except HushmeterError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+            time.sleep(_PAUSE_S)

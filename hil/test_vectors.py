@@ -1,17 +1,29 @@
 """Every device check passes on the board: published vectors and the device code's promises."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hil.backends import DEVICE_SCRIPTS, SCRIPT_TIMEOUT_S, Board
 
 CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
+NIGHTLY = {
+    "check_ed25519": "a roster's signature is verified in test_street",
+    "check_sha512": "part of the signature that is verified in test_street",
+    "check_x25519": "a key agreement is compared with CPython's in test_street",
+}
+"""What takes an emulated board minutes, with where every run has the same code on a board."""
+
+
+def marked(script: Path) -> Any:
+    why = NIGHTLY.get(script.stem)
+    return pytest.param(script, marks=pytest.mark.nightly(why) if why else ())
 
 
 # An emulated board takes about 15 times as long as a real one.
 @pytest.mark.timeout(15 * SCRIPT_TIMEOUT_S)
-@pytest.mark.parametrize("script", CHECKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", [marked(path) for path in CHECKS], ids=lambda path: path.stem)
 def test_the_device_checks_pass_on_the_board(board: Board, script: Path) -> None:
     began_s = board.clock_s()
     lines = board.run_script(script)

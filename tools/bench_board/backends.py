@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import Board, load_board
-from hushmeter.emulate.bytecode import STAY_SOURCE, compile_files
-from hushmeter.emulate.images import find_image
+from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
+from hushmeter.devices.images import find_image
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.meters import EmulatedMeter
 from hushmeter.emulate.pico import EmulatedPico

@@ -11,8 +11,8 @@ journal of this storage are written to, so it is of no use afterwards.
 import gc
 import time
 
-from hushfw import enrolment, journal, meter, port
-from hushfw.core import ed25519, masking, noise
+from hushfw import ahead, enrolment, joining, journal, meter, port
+from hushfw.core import ed25519, masking, noise, rules
 from hushfw.core import roster as rosters
 from hushfw.core.health import check_entropy
 
@@ -53,22 +53,26 @@ def time_collection(repeats):
 
 
 def time_masks(repeats, roster, enrolled):
-    keys, own, slot = enrolled.keys, enrolled.own_index, roster.first_slot
-    silent = masking.silent_map(roster.members, [roster.members - 1])
-    digest = masking.silent_digest(roster.hash, slot, silent)
-    stream = keys.keystream_key(slot)
-    zero = [0] * roster.lanes
-    timed("pair keys read from flash", repeats, lambda: drain(keys.pair_keys(slot)))
-    timed(
-        "masks of a report, keys read",
-        repeats,
-        lambda: masking.report_words(zero, own, keys.pair_keys(slot), stream, zero, slot),
-    )
-    timed(
-        "masks of an answer, keys read",
-        repeats,
-        lambda: masking.answer_words(own, keys.pair_keys(slot), zero, slot, silent, digest),
-    )
+    keys, slot = enrolled.keys, roster.first_slot
+    day, silent = roster.day(slot), [roster.members - 1]
+    digest = masking.silent_digest(roster.hash, slot, masking.silent_map(roster.members, silent))
+    masks = ahead.Masks(enrolled)
+    timed("pair keys read from flash", repeats, lambda: drain(keys.records(day, 0, keys.partners)))
+    timed("masks of a report, keys read", repeats, lambda: masks.dummies(slot))
+    timed("masks of an answer, keys read", repeats, lambda: masks.lifts(slot, silent, digest))
+    time_ahead(masks, slot)
+    timed("masks of a report, made ahead", 1, lambda: masks.dummies(slot))
+
+
+def time_ahead(masks, slot):
+    """The masks of a slot and the keys of the next day, a step of idle time each."""
+    samples_us = []
+    more = True
+    while more:
+        started = time.ticks_us()
+        more = masks.step(slot)
+        samples_us.append(time.ticks_diff(time.ticks_us(), started))
+    show("masks and next day's keys ahead, one step", samples_us)
 
 
 def time_writes(appends, home_log):
@@ -90,12 +94,17 @@ def time_enrolment(roster, enrolled, own_id, own_key):
     timed(
         "members checked",
         1,
-        lambda: rosters.check_members(roster, read_at, own_id, own_key),
+        lambda: rules.check_members(roster, read_at, own_id, own_key),
     )
-    timed("stored pairs found", 1, lambda: enrolled._missing_pairs(roster, read_at))
+    timed(
+        "stored pairs found",
+        1,
+        lambda: joining.missing_pairs(roster, read_at, own_id, enrolled._pairs),
+    )
     timed("key file derived", 1, lambda: enrolled.keys.derive(read_at))
     timed("key file checked", 1, lambda: check_anew(enrolled.keys))
     slots_a_day = 86400 // roster.slot_s
+    enrolled.keys.drop_early()
     timed(
         "key file ratcheted to the next day",
         1,
