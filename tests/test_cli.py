@@ -1,5 +1,6 @@
 """The command line: one line for an error, an example in every help text, stable exit codes."""
 
+import io
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 from hushfw.core.errors import HushError
 from hushmeter import __version__
-from hushmeter.cli import COMMANDS, Commands, main
+from hushmeter.cli import COMMANDS, Commands, Refusal, main
 from hushmeter.cli.doctor import examine, missing_packages
 from hushmeter.errors import HushmeterError
 
@@ -173,3 +174,9 @@ def test_image_of_a_board_that_runs_none_is_refused(runner: CliRunner) -> None:
     result = runner.invoke(main, ["image", "unix"])
     assert result.exit_code == 2
     assert result.stderr.startswith("error: board unix runs no image")
+
+
+def test_an_error_cannot_steer_the_terminal() -> None:
+    said = io.StringIO()
+    Refusal("bad \x1b[2J board", hint="one\ntwo\x07").show(said)
+    assert said.getvalue() == "error: bad \ufffd[2J board\nhint: one\ntwo\ufffd\n"
