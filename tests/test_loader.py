@@ -43,11 +43,13 @@ def flash(tmp_path: Path) -> Path:
 @pytest.fixture(params=["cpython", "micropython"])
 def boot(request: pytest.FixtureRequest, flash: Path) -> Boot:
     """Starts the board; what its firmware said. Nothing else may be said."""
-    found = sys.executable if request.param == "cpython" else str(find_micropython().path)
+    # Without site-packages: an installed firmware would be found there.
+    cpython = [sys.executable, "-S"]
+    found = cpython if request.param == "cpython" else [str(find_micropython().path)]
 
     def run() -> list[str]:
         done = subprocess.run(
-            [found, "main.py"],
+            [*found, "main.py"],
             cwd=flash,
             env={**os.environ, "MICROPYPATH": ".frozen", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,

@@ -55,6 +55,7 @@ class Slot:
         self.barred = barred
 
 
+_GROWTH = 8  # entries that an array of MicroPython takes room for when it is full
 _BARRED = 1
 _STORED = 2  # shifted left by the round less one: 2 for the report, 4 for the answer
 
@@ -63,6 +64,9 @@ class SlotTable:
     """The kept slots in ascending order, 17 bytes each: a day of 1-minute slots fits a board.
 
     Offset 0 is a record's head and never a payload, so it stands for none.
+
+    The table stays while most else goes. So its arrays move, when they grow or are cut, only on a
+    heap without garbage: else they come to lie behind it, amid what will be the largest free block.
     """
 
     def __init__(self):
@@ -71,6 +75,7 @@ class SlotTable:
         self._answers = array("I")
         self._flags = bytearray()
         self._first = 0
+        self._room = 0
 
     def __len__(self):
         return len(self._numbers) - self._first
@@ -103,6 +108,10 @@ class SlotTable:
             return i
         if len(self) and number < self._numbers[-1]:
             raise _damaged()
+        if not self._room:
+            gc.collect()
+            self._room = _GROWTH
+        self._room -= 1
         # The number last: an entry that memory ran out for is found by no one.
         self._reports.append(0)
         self._answers.append(0)
@@ -148,12 +157,20 @@ class SlotTable:
                 break
             self._first += 1
         if self._first > 64:
-            first = self._first
-            self._numbers = self._numbers[first:]
-            self._reports = self._reports[first:]
-            self._answers = self._answers[first:]
-            self._flags = self._flags[first:]
-            self._first = 0
+            self.pack()
+
+    def pack(self):
+        """Lets go of what was forgotten, and takes the lowest place there is."""
+        gc.collect()
+        first = self._first
+        packed = (
+            self._numbers[first:],
+            self._reports[first:],
+            self._answers[first:],
+            self._flags[first:],
+        )
+        self._numbers, self._reports, self._answers, self._flags = packed
+        self._first = self._room = 0
 
 
 def _record(kind, payload):
@@ -188,6 +205,7 @@ class Journal:
     def _reload(self):
         """The state as the file has it. Until it is whole, `settle` begins anew."""
         self._stale = True
+        gc.collect()
         before = self.slots
         self.epoch = 0
         self.roster_hash = None
@@ -200,6 +218,8 @@ class Journal:
         self._clean = True
         self._load()
         self.slots.take_marks(before)
+        before = None
+        self.slots.pack()
         self._rewrite_at = self._end + _REWRITE_BYTES
         self._stale = False
 

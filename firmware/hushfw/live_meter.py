@@ -12,6 +12,7 @@ from hushfw.sampler import Sampler
 
 class LiveMeter(Meter):
     slots_kind = LiveSlots
+    battery_log_bytes = 128 * 1024
 
     def _prepare(self):
         self._clock = Clock()

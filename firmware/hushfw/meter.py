@@ -83,6 +83,7 @@ class Meter(Endpoint):
     """A provisioned meter that replays a load; `live_meter` has the one that measures."""
 
     slots_kind = Slots
+    battery_log_bytes = None
 
     def __init__(self, settings, promises, board_life=None):
         super().__init__(board_life)
@@ -95,7 +96,7 @@ class Meter(Endpoint):
         self._random, self.boots = _start_generator(settings["fixed_seed"])
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
-        self._actuator = log.Log() if settings["actuator"] == "log" else log.NoActuator()
+        self._actuator = self._make_actuator(settings["actuator"])
         self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._driver = None
         self._slots = None
@@ -108,6 +109,9 @@ class Meter(Endpoint):
     def _prepare(self):
         """What a kind of meter needs before its slots begin. This one takes no samples."""
         pace.install(None)
+
+    def _make_actuator(self, name):
+        return log.Log(self.battery_log_bytes) if name == "log" else log.NoActuator()
 
     def _refuse_a_lost_journal(self):
         """Every boot leaves a promise in the journal before it counts itself in the seed's file."""
@@ -247,7 +251,7 @@ class Meter(Endpoint):
             answer = self._enrolled().announce(
                 fields["epoch"], fields["slot"], fields["silent"], fields["tag"]
             )
-        except (HushError, OSError) as error:
+        except (HushError, OSError, MemoryError) as error:
             # Round two refuses in one way only; the reason is for the local log.
             raise HushError("refused", "slot %d: %s" % (fields["slot"], error)) from None
         gc.collect()

@@ -178,6 +178,7 @@ def _keep_whole(path, size):
 def _pieces_of(path, size):
     with open(path, "rb") as f:
         while size:
+            pace.point()
             piece = f.read(min(512, size))
             size -= len(piece)
             yield piece

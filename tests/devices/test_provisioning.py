@@ -28,7 +28,7 @@ def test_the_name_of_a_file_that_is_not_there_is_no_key() -> None:
 
 def test_nothing_that_came_from_a_key_outlives_it() -> None:
     made = ["identity.bin", "pairs.bin", "keys-1-3.bin", "keys-1-4.new", "journal.bin", "seed.bin"]
-    homes = ["home.bin", "home.bin.old", "battery.log"]
+    homes = ["home.bin", "home.bin.old", "battery.log", "battery.log.old"]
     others = ["main.py", "fw/", "fw/a/manifest.json", "rows.bin", "boot.py"]
     found = own_files(dict.fromkeys([*made, *homes, *others], 1))
     assert sorted(found) == sorted(made + homes)

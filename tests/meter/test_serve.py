@@ -93,6 +93,18 @@ def test_rows_of_a_month_are_caught_up_with_without_starving_the_watchdog(
     assert slots_at_feed == sorted(set(slots_at_feed))
 
 
+def test_mending_a_torn_file_feeds_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.bin").write_bytes(bytes(1000 * store.PAIR_BYTES + 1))
+    fed: list[int] = []
+    pace.guard(lambda: fed.append(1))
+    store.PairSecrets()
+    assert Path("pairs.bin").stat().st_size == 1000 * store.PAIR_BYTES
+    assert len(fed) >= 1000 * store.PAIR_BYTES // 512
+
+
 def test_figures_that_no_message_can_hold_refuse_the_request_and_end_nothing() -> None:
     class Old(endpoint.Broken):
         def wear(self) -> dict[str, int]:

@@ -4,9 +4,11 @@ A record a step, little-endian: start_s (8 bytes), demand_w, grid_w (4 each, sig
 (8). It drives nothing; it is for emulation and for looking at what a controller would do.
 
 `apply` may be called in the middle of other work and keeps to the memory; `drain` writes what has
-gathered, once that is worth it.
+gathered, once that is worth it. A meter that measures writes 2 MB a day, more than its flash holds,
+so with a limit two files take turns: the newest records are there, and room for the journal.
 """
 
+import os
 import struct
 
 RECORD = "<Qiiq"
@@ -14,9 +16,15 @@ _WORTH_WRITING = 1024
 
 
 class Log:
-    def __init__(self, path="battery.log"):
-        self._file = open(path, "ab")  # noqa: SIM115 (open as long as the meter runs)
+    def __init__(self, limit_bytes=None, path="battery.log"):
+        self._path = path
+        self._limit = limit_bytes
         self._gathered = bytearray()
+        self._open()
+
+    def _open(self):
+        self._file = open(self._path, "ab")  # noqa: SIM115 (open as long as the meter runs)
+        self._size = os.stat(self._path)[6]
 
     def apply(self, start_s, demand_w, grid_w, charge_ws):
         self._gathered.extend(struct.pack(RECORD, start_s, demand_w, grid_w, charge_ws))
@@ -27,7 +35,12 @@ class Log:
 
     def _write(self):
         gathered, self._gathered = self._gathered, bytearray()
+        if self._limit is not None and self._size + len(gathered) > self._limit // 2:
+            self._file.close()
+            os.rename(self._path, self._path + ".old")
+            self._open()
         self._file.write(gathered)
+        self._size += len(gathered)
 
     def flush(self):
         self._write()

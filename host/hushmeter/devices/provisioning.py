@@ -39,7 +39,7 @@ from hushmeter.devices.provision import (
 from hushmeter.errors import HushmeterError
 
 # The home's own readings.
-_HOMES = ("home.bin", "home.bin.old", "battery.log")
+_HOMES = ("home.bin", "home.bin.old", "battery.log", "battery.log.old")
 # What a meter makes under its key, in the order in which it is given up: without a configuration
 # it masks nothing, and a journal outlives the key whose slots it counts.
 _OWN = (

@@ -1,0 +1,52 @@
+"""The actuator that only writes: nothing lost without a limit, and never more than one with it."""
+
+import struct
+from pathlib import Path
+
+from hushfw.drivers import log
+
+STEP = struct.calcsize(log.RECORD)
+
+
+def starts(data: bytes) -> list[int]:
+    return [record[0] for record in struct.iter_unpack(log.RECORD, data)]
+
+
+def run(path: Path, steps: int, limit_bytes: int | None) -> list[int]:
+    """The largest size of both files together after every flush."""
+    actuator = log.Log(limit_bytes, str(path))
+    sizes = []
+    for start_s in range(steps):
+        actuator.apply(start_s, -5, 7, 3600)
+        actuator.drain()
+        if start_s % 50 == 49:
+            actuator.flush()
+            sizes.append(sum(file.stat().st_size for file in path.parent.iterdir()))
+    actuator.flush()
+    return sizes
+
+
+def test_without_a_limit_every_step_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "battery.log"
+    run(path, 3000, None)
+    assert starts(path.read_bytes()) == list(range(3000))
+    assert [file.name for file in tmp_path.iterdir()] == ["battery.log"]
+
+
+def test_with_a_limit_two_files_take_turns_and_hold_the_newest_steps_in_order(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "battery.log"
+    limit = 16384
+    sizes = run(path, 3000, limit)
+    assert max(sizes) <= limit
+    kept = starts((tmp_path / "battery.log.old").read_bytes()) + starts(path.read_bytes())
+    assert kept == list(range(kept[0], 3000))
+    assert len(kept) * STEP > limit // 4
+
+
+def test_a_restart_goes_on_behind_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "battery.log"
+    run(path, 100, 16384)
+    run(path, 50, 16384)
+    assert starts(path.read_bytes()) == [*range(100), *range(50)]
