@@ -131,6 +131,27 @@ def test_two_in_series_are_judged_by_both_batteries(load):
     assert any("series" in warning for warning in lossy["warnings"])
 
 
+@pytest.mark.parametrize("pair", [("none", "be"), ("be", "none")])
+def test_the_attack_on_two_in_series_is_that_on_the_one_which_the_grid_sees(load, pair):
+    alone = told(load, "--controller", "be", "--capacity-wh", 50)
+    found = told(load, "--controller", pair[0], "--second", pair[1], "--capacity-wh", 50)
+    assert alone["attack"]["events"] > 10
+    assert found["attack"] == alone["attack"]
+
+
+def test_a_figure_is_never_cut_where_the_screen_is_narrow(load, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = hide(load, "--controller", "hold-mean,smooth", "--second", "be:idle").stdout
+    assert "…" not in shown
+    assert shown.count("%") == 4
+
+
+def test_a_bad_wish_is_refused_before_the_work(load, monkeypatch):
+    monkeypatch.setattr(hiding, "hide", lambda *given: pytest.fail("it was run"))
+    for wish in (["--bin", "0"], ["--threshold", "-1"]):
+        assert hide(load, *wish).exit_code == 2
+
+
 def test_in_a_gap_the_controller_is_not_called(home):
     demand = home[:3000]
     gone = [0, 1, 700, 701, 702, 2999]

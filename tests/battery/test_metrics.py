@@ -152,8 +152,6 @@ def test_too_small_a_sample_is_warned_of_with_its_singletons():
         ({"demand_w": np.zeros((2, 500), int)}, "of one home"),
         ({"grid_w": np.zeros(499, int)}, "500 samples of demand and 499"),
         ({"step_s": 0}, "step_s is 0"),
-        ({"options": Options(bin_w=0)}, "bin_w is 0"),
-        ({"options": Options(shuffles=1)}, "shuffles is 1"),
         ({"options": Options(warm_up_s=28000)}, "33 samples are left"),
         ({"options": Options(warm_up_s=90000)}, "0 samples are left"),
     ],
@@ -162,6 +160,15 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(changed, message):
     arguments = {"demand_w": np.zeros(500, int), "grid_w": np.zeros(500, int), "step_s": 60}
     with pytest.raises(HushmeterError, match=message):
         measure(**(arguments | changed))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"bin_w": 0}, "bin_w is 0"), ({"shuffles": 1}, "shuffles is 1"), ({"warm_up_s": -1}, "-1")],
+)
+def test_options_that_cannot_be_are_refused_at_once(wrong, message):
+    with pytest.raises(HushmeterError, match=message):
+        Options(**wrong)
 
 
 def test_a_year_of_minutes_is_measured_in_a_second(home):

@@ -410,6 +410,7 @@ def test_the_commands_keys_are_stable() -> None:
         (("--plot",), "--plot without --out"),
         (("--start", "soon"), "--start is 'soon'"),
         (("--start", "1950-01-01"), "1971"),
+        (("--start", "2099-12-30", "--days", "400"), "1971 and 2100"),
         (("--homes", "1000", "--days", "365", "--step", "1", "--out", "x.csv"), "readings"),
     ],
 )
@@ -417,6 +418,15 @@ def test_a_bad_request_is_one_line(arguments: tuple[str, ...], message: str) -> 
     result = CliRunner().invoke(main, ["homes", *arguments])
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[0]
+
+
+def test_a_failure_leaves_the_earlier_files(tmp_path: Path) -> None:
+    out = tmp_path / "homes.csv"
+    out.write_text("earlier")
+    arguments = ["homes", "--homes", "1", "--days", "1", "--out", str(out)]
+    result = CliRunner().invoke(main, [*arguments, "--truth", str(tmp_path)])
+    assert result.exit_code == 2 and "cannot be written" in result.stderr
+    assert out.read_text() == "earlier" and list(tmp_path.iterdir()) == [out]
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hushmeter.battery.tariff import Period, Tariff
 from hushmeter.errors import HushmeterError
 from hushmeter.report import battery
 from hushmeter.report.battery_model import BatteryReport, Window, day_window
-from hushmeter.report.pictures import FORMS
+from hushmeter.report.pictures import FORMS, battery_compare
 from tests.battery.battery_homes import home as make_home
 from tests.report.test_street_report import HOSTILE, REFERRING, Page
 
@@ -126,6 +126,21 @@ def test_the_adversary_who_allows_for_steps_finds_more_behind_stepping(full: Bat
     assert scores["grid_blurred"]["f1"] > scores["grid"]["f1"]
     assert scores["grid_blurred"]["f1"] > 3 * scores["grid_blurred"]["chance_f1"]
     assert scores["demand"]["f1"] > scores["grid_blurred"]["f1"]
+
+
+def test_nothing_is_told_by_less_than_nothing(full: BatteryReport) -> None:
+    run = full.runs[0]
+    rounded = replace(run, figures={**run.figures, "mi_binary_bits": -1e-17})
+    assert battery.measure_rows([rounded])[0][2] == "0.000"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_only_a_row_without_a_battery_is_said_to_run_out_of_the_frame(
+    report_of: Callable[..., BatteryReport], named: bool
+) -> None:
+    report = report_of(("none", "ls2") if named else ("lc", "ls2"))
+    caption = battery_compare.plan(report).caption
+    assert ("out of the frame" in caption) == named
 
 
 def test_a_single_run_has_its_figures_in_the_first_table(

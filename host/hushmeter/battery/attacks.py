@@ -301,8 +301,10 @@ def estimate_time_constant_s(grid_w: Watts, step_s: int) -> float:
     For a given demand, e' = (d - e) step_s g falls along a straight line in e, of slope -g step_s.
     A home is often at its base load, and that is its least: the lower edge of the points (e, e')
     is such a line. A first slope is taken from that edge; then the points are picked that lie, by
-    that slope, at one base load, and fitted again, until they settle. Good to 1 % while rounding is
-    below what the base load varies by (half an hour, steps of a minute), to 10 % for two hours.
+    that slope, at one base load, and fitted again, until they settle. Where the base load is steady
+    it is good to 1 % while rounding is below what the base load varies by (half an hour, steps of a
+    minute), and to 10 % for two hours. Where fridges and lamps run at all hours, as in
+    :mod:`hushmeter.loads.synthetic`, it comes out too long, up to 2.4 times.
 
     Raises
     ------

@@ -310,18 +310,16 @@ def _picked(
 
 
 def _attack(record: Record, run: HiddenRun, options: Options) -> ChangeAttack:
-    setup = run.setup
+    name, settings = _facing_the_grid(run.setup)
     known = np.flatnonzero(~record.missing)
     breaks = np.diff(known, prepend=known[:1] - 1) != 1
-    rates = {
-        f"{way}_rate_w": setup.settings.get(f"{way}_rate_w", 0) for way in ("charge", "discharge")
-    }
+    rates = {f"{way}_rate_w": settings.get(f"{way}_rate_w", 0) for way in ("charge", "discharge")}
     claims = attacks.change_attack(
-        setup.name,
+        name,
         run.grid_w[known],
         record.step_s,
         **rates,
-        time_constant_s=setup.settings.get("time_constant_s", _SMOOTH_DEFAULT_S),
+        time_constant_s=settings.get("time_constant_s", _SMOOTH_DEFAULT_S),
     )
     first = int(np.searchsorted(known, -(-options.warm_up_s // record.step_s)))
     found = attacks.score(claims, record.demand_w[known], from_sample=first, breaks=breaks)
@@ -331,6 +329,15 @@ def _attack(record: Record, run: HiddenRun, options: Options) -> ChangeAttack:
         threshold_w=attacks.THRESHOLD_W,
         claims=replace(claims, samples=known[claims.samples]),
     )
+
+
+def _facing_the_grid(setup: Setup) -> tuple[str, dict[str, Any]]:
+    """The controller whose rule the draw shows: of two the second, unless that does nothing."""
+    if setup.name != "cascade":
+        return setup.name, setup.settings
+    first, second = setup.settings["first"], setup.settings["second"]
+    part = first if second["name"] == "none" else second
+    return part["name"], part
 
 
 def _cost(

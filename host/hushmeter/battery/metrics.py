@@ -128,6 +128,11 @@ class Options:
     shuffles: int = SHUFFLES
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        least = {"bin_w": 1, "threshold_w": 0, "warm_up_s": 0, "shuffles": 2}
+        for name, bound in least.items():
+            _check_least(name, getattr(self, name), bound)
+
 
 def measure(  # noqa: PLR0913
     demand_w: Watts,
@@ -281,17 +286,18 @@ def _check(demand_w: Watts, grid_w: Watts, step_s: int, options: Options) -> Non
             f"{demand_w.size} samples of demand and {grid_w.size} of the grid draw; "
             "there must be as many"
         )
-    least = {"step_s": 1, "bin_w": 1, "threshold_w": 0, "warm_up_s": 0, "shuffles": 2}
-    for name, bound in least.items():
-        value = step_s if name == "step_s" else getattr(options, name)
-        if value < bound:
-            raise HushmeterError(f"{name} is {value}; it must be {bound} or more")
+    _check_least("step_s", step_s, 1)
     left = demand_w.size + -options.warm_up_s // step_s
     if left < LEAST_SAMPLES:
         raise HushmeterError(
             f"{max(left, 0)} samples are left after a warm-up of {options.warm_up_s} s; "
             f"{LEAST_SAMPLES} are needed"
         )
+
+
+def _check_least(name: str, value: int, bound: int) -> None:
+    if value < bound:
+        raise HushmeterError(f"{name} is {value}; it must be {bound} or more")
 
 
 def _named(prefix: str, found: Information) -> dict[str, Any]:

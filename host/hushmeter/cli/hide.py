@@ -82,8 +82,14 @@ def _output_options(command: Any) -> Any:
     "--warm-up-days", type=click.IntRange(0, 36_500), default=0, show_default=True,
     help="Left out of what is measured.",
 )  # fmt: skip
-@click.option("--bin", "bin_w", type=int, default=20, show_default=True, help="Watts.")
-@click.option("--threshold", "threshold_w", type=int, default=20, show_default=True, help="Watts.")
+@click.option(
+    "--bin", "bin_w", type=int, default=20, show_default=True,
+    help="Width of a bin of load changes, W.",
+)  # fmt: skip
+@click.option(
+    "--threshold", "threshold_w", type=int, default=20, show_default=True,
+    help="Binary measure: changes above it count, W.",
+)  # fmt: skip
 @click.option(
     "--seed", default="1", show_default=True, help="Number or text; same seed, same draw."
 )
@@ -281,7 +287,10 @@ def _tell(
     else:
         table = Table(title="Controllers", box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for place, name in enumerate(battery.MEASURES):
-            table.add_column(name, justify="right" if place else "left", no_wrap=True)
+            # Where it gets narrow the names are folded; a figure is never cut.
+            table.add_column(
+                name, justify="right" if place else "left", no_wrap=place > 0, overflow="fold"
+            )
         for cells in battery.measure_rows(report.runs):
             table.add_row(*cells)
     console.print(table, markup=False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import nullcontext
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,9 @@ from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
     from hushmeter.loads.synthetic.figures import Tally
+    from hushmeter.loads.synthetic.files import StreetFiles
     from hushmeter.loads.synthetic.street import Block, Street
+    from hushmeter.outputs import Outputs
 
 _START = "2023-01-01"
 _MOST_ROWS = 2_000_000_000
@@ -83,19 +84,27 @@ def homes(  # noqa: PLR0913
       hushmeter homes --homes 100 --days 365 --seed 1 --out out/homes.csv --truth out/truth.json
     """
     _check(count, days, int(step), start, out, truth, plot)
+    from hushmeter.loads.synthetic.files import StreetFiles
     from hushmeter.loads.synthetic.street import Street
+    from hushmeter.outputs import Outputs
 
     chosen = count if residents is None else (residents * -(-count // len(residents)))[:count]
     street = Street(chosen, seed, start, int(step))
-    began = time.perf_counter()
-    total, first = _run(street, days, threads, out, truth, as_json)
-    seconds = time.perf_counter() - began
-    pictures = _plot(total, first, out) if plot and out is not None else []
+    with Outputs() as outputs:
+        files = None
+        if out is not None:
+            loads = outputs.open(out)
+            files = StreetFiles(street, loads, None if truth is None else outputs.open(truth))
+        began = time.perf_counter()
+        total, first = _run(street, days, threads, files, as_json)
+        seconds = time.perf_counter() - began
+        if plot and out is not None:
+            _plot(total, first, out, outputs)
     summary = _summary(total, seconds)
     if as_json:
         click.echo(json.dumps(summary))
         return
-    _show(summary, [path for path in (out, truth, *pictures) if path is not None])
+    _show(summary, outputs.paths)
 
 
 def _check(  # noqa: PLR0913
@@ -119,19 +128,18 @@ def _check(  # noqa: PLR0913
             f"{_MOST_ROWS} readings in one file",
             hint="fewer homes or days, or leave out --out",
         )
-    if not 1971 <= start.year <= 2100 - days // 365:
+    if not date(1971, 1, 1) <= start <= date(2101, 1, 1) - timedelta(days):
         raise HushmeterError(f"{days} days from {start}; they must lie between 1971 and 2100")
     for path in (out, truth):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _run(  # noqa: PLR0913
-    street: Street, days: int, threads: int, out: Path | None, truth: Path | None, quiet: bool
+def _run(
+    street: Street, days: int, threads: int, files: StreetFiles | None, quiet: bool
 ) -> tuple[Tally, Block]:
     """Streams the street into the files and the tally; its first block too, for the picture."""
     from hushmeter.loads.synthetic.figures import Tally
-    from hushmeter.loads.synthetic.files import StreetFiles
 
     console = Console(stderr=True)
     bars = Progress(
@@ -141,7 +149,7 @@ def _run(  # noqa: PLR0913
     block_days = _PICTURE_DAYS if street.step_s > 1 else 1
     total = Tally(street)
     kept: list[Block] = []
-    with bars, StreetFiles(street, out, truth) if out else nullcontext() as files:
+    with bars:
         task = bars.add_task("days", total=days)
         for block in street.blocks(days, block_days, threads):
             total.add(block)
@@ -149,16 +157,16 @@ def _run(  # noqa: PLR0913
                 files.add(block)
             kept = kept or [block]
             bars.advance(task, block.days)
+    if files is not None:
+        files.end()
     return total, kept[0]
 
 
-def _plot(total: Tally, first: Block, out: Path) -> list[Path]:
+def _plot(total: Tally, first: Block, out: Path, outputs: Outputs) -> None:
     from hushmeter.report.pictures.homes import mean_day_png, week_png
 
-    pictures = [out.with_name(f"{out.stem}-{name}.png") for name in ("week", "day")]
-    pictures[0].write_bytes(week_png(total.street, first))
-    pictures[1].write_bytes(mean_day_png(total))
-    return pictures
+    outputs.put(out.with_name(f"{out.stem}-week.png"), week_png(total.street, first))
+    outputs.put(out.with_name(f"{out.stem}-day.png"), mean_day_png(total))
 
 
 def _summary(total: Tally, seconds: float) -> dict[str, Any]:

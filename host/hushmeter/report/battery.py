@@ -132,7 +132,7 @@ def _information_rows(figures: dict[str, Any]) -> list[Row]:
         rows.append(
             Row(
                 label,
-                f"{figures[f'{name}_bits']:.3f} bits a sample",
+                f"{figures[f'{name}_bits']:z.3f} bits a sample",
                 f"95 % {low:.3f} to {high:.3f}; by chance {figures[f'{name}_shuffled_bits']:.3f}",
             )
         )
@@ -151,7 +151,7 @@ def measure_rows(runs: Sequence[Shown]) -> list[list[str]]:
     return [
         [
             run.label,
-            *(f"{run.figures[f'{name}_bits']:.3f}" for name in ("mi", "mi_binary", "mi_markov")),
+            *(f"{run.figures[f'{name}_bits']:z.3f}" for name in ("mi", "mi_binary", "mi_markov")),
             f"{run.figures['mi_shuffled_bits']:.3f}",
             f"{run.figures['reconstruction_r2']:.2f}",
             f"{run.figures['level_changes_per_day']:,.0f}",

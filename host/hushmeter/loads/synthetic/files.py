@@ -8,10 +8,7 @@ that already ran at the first row are in it with a negative start.
 """
 
 import json
-from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
-from typing import TextIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,34 +18,21 @@ from hushmeter.loads.synthetic.street import Block, Street, truth
 
 
 class StreetFiles:
-    """The files of one street, open while its blocks come in order."""
+    """The files of one street, which the caller has open; its blocks come in order."""
 
-    def __init__(self, street: Street, loads: Path, truth_file: Path | None = None) -> None:
-        """Opens and begins the files; whatever they held is lost."""
-        self._street = street
-        with ExitStack() as stack:
-            self._loads = stack.enter_context(loads.open("w", encoding="ascii"))
-            names = [f"home_{home.number}_w" for home in street.homes]
-            self._loads.write(",".join(["time", *names]) + "\n")
-            self._truth: TextIO | None = None
-            if truth_file is not None:
-                self._truth = stack.enter_context(truth_file.open("w", encoding="ascii"))
-                _begin_truth(street, self._truth)
-            self._stack = stack.pop_all()
+    def __init__(self, street: Street, loads: BinaryIO, truth_file: BinaryIO | None = None) -> None:
+        """Begins the files."""
+        self._street, self._loads, self._truth = street, loads, truth_file
+        names = [f"home_{home.number}_w" for home in street.homes]
+        self._loads.write((",".join(["time", *names]) + "\n").encode("ascii"))
+        if truth_file is not None:
+            truth_file.write(_head_of_truth(street).encode("ascii"))
         self._first = True
 
-    def __enter__(self) -> "StreetFiles":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._truth is not None and error is None:
-            self._truth.write("\n]}\n")
-        self._stack.close()
+    def end(self) -> None:
+        """Completes the files after the last block."""
+        if self._truth is not None:
+            self._truth.write(b"\n]}\n")
 
     def add(self, block: Block) -> None:
         """Writes the rows and events of a block."""
@@ -57,17 +41,18 @@ class StreetFiles:
         times = np.datetime_as_string(stamps.astype("datetime64[s]")).tolist()
         rows = block.demand_w.T.tolist()
         self._loads.writelines(
-            f"{time},{','.join(map(str, row))}\n" for time, row in zip(times, rows, strict=True)
+            f"{time},{','.join(map(str, row))}\n".encode("ascii")
+            for time, row in zip(times, rows, strict=True)
         )
         if self._truth is not None:
             homes = block.events["home"].tolist()
             for home, event in zip(homes, truth(block.events), strict=True):
-                self._truth.write("\n" if self._first else ",\n")
-                self._truth.write(json.dumps([home, *event]))
+                self._truth.write(b"\n" if self._first else b",\n")
+                self._truth.write(json.dumps([home, *event]).encode("ascii"))
                 self._first = False
 
 
-def _begin_truth(street: Street, file: TextIO) -> None:
+def _head_of_truth(street: Street) -> str:
     homes = [
         {
             "home": home.number,
@@ -79,4 +64,4 @@ def _begin_truth(street: Street, file: TextIO) -> None:
         for home, residents in zip(street.homes, street.residents, strict=True)
     ]
     about = {"seed": street.seed, "start": street.start.isoformat(), "step_s": street.step_s}
-    file.write(json.dumps({**about, "homes": homes})[:-1] + ', "events": [')
+    return json.dumps({**about, "homes": homes})[:-1] + ', "events": ['

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from hushmeter.battery.attacks import THRESHOLD_W
 from hushmeter.battery.record import clock
 from hushmeter.report.battery_model import BatteryReport, Floats, Shown
 from hushmeter.report.pictures.common import (
@@ -30,7 +31,6 @@ _NAME_INCH = 0.3
 _CHARGE_INCH = 0.34
 _BETWEEN_INCH = 0.08
 _MARK_ROOM = 0.16
-_CHANGE_W = 20
 
 
 def plan(report: BatteryReport) -> Plan:
@@ -46,7 +46,8 @@ def plan(report: BatteryReport) -> Plan:
         "The orange area is the demand, which stays in the home; the blue line is what the meter "
         "sees. Each mark above a draw is a change of the demand that the load-change attack claims "
         "from the draw alone: red where the claim is right and something leaks, grey where it is "
-        "wrong. Beneath, the charge of the battery."
+        "wrong. Beneath, the charge of the battery. Changes that are counted are those above "
+        f"{THRESHOLD_W} W."
     )
     if np.isnan(report.demand_w).any():
         caption += " Hatched: the load has no reading, and the battery rests."
@@ -54,8 +55,8 @@ def plan(report: BatteryReport) -> Plan:
 
 
 def changes(power_w: Floats) -> int:
-    """Steps at which the power changes by more than 20 W; none across a gap."""
-    return int(np.count_nonzero(np.abs(np.diff(power_w)) > _CHANGE_W))
+    """Steps at which the power changes by more than THRESHOLD_W; none across a gap."""
+    return int(np.count_nonzero(np.abs(np.diff(power_w)) > THRESHOLD_W))
 
 
 def _finding(report: BatteryReport) -> str:

@@ -17,6 +17,7 @@ from hushmeter.report.pictures.common import LEGEND_INCH, RIGHT_INCH, Plan, lege
 from hushmeter.report.pictures.sheet import Form, Sheet
 
 _NAMES_INCH = 0.95
+_LETTER_INCH = 0.085
 _TITLE_INCH = 0.42
 _ROW_INCH = 0.235
 _TICKS_INCH = 0.42
@@ -52,15 +53,15 @@ def _f1(signal: str) -> Callable[[dict[str, Any]], float]:
 
 
 _MEASURES = (
-    _bits("changes, bits a sample", "mi"),
+    _bits("changes, bits", "mi"),
     _bits("when switched, bits", "mi_binary"),
     _bits("Markov rate, bits", "mi_markov"),
 )
 _ATTACKS = (
     _Column("changes got back, %", _share("recall"), is_attack=True),
-    _Column("claims that are right, %", _share("precision"), is_attack=True),
+    _Column("claims right, %", _share("precision"), is_attack=True),
 )
-_APPLIANCES = _Column("appliances found, F1 %", _f1("grid_blurred"), is_attack=True)
+_APPLIANCES = _Column("appliances, F1 %", _f1("grid_blurred"), is_attack=True)
 
 
 def plan(report: BatteryReport) -> Plan:
@@ -71,9 +72,10 @@ def plan(report: BatteryReport) -> Plan:
         "The less the better for the home, in every column. Left, in blue: mutual information of "
         "the changes of demand and draw, taken as independent, as switched or not, and as Markov "
         "sequences; the line is the 95 % interval, the tick what the same estimator says of "
-        "sequences that have nothing to do with each other. Right, in red: what attacks achieve. "
-        "Without a battery everything is told, so that row runs out of the frame."
+        "sequences that have nothing to do with each other. Right, in red: what attacks achieve."
     )
+    if report.run("none") is not None:
+        caption += " Without a battery everything is told, so that row runs out of the frame."
     return Plan("controllers", finding, alt, caption, lambda form: _draw(report, finding, form))
 
 
@@ -104,12 +106,13 @@ def _draw(report: BatteryReport, finding: str, form: Form) -> Sheet:
     line = _TITLE_INCH + height + _TICKS_INCH
     legend = (2 if form.narrow else 1) * LEGEND_INCH
     sheet = Sheet(form, legend + lines * line, finding, "", "")
-    room = form.width_inch - _NAMES_INCH - RIGHT_INCH - (across - 1) * _GAP_INCH
+    names_inch = max(_NAMES_INCH, _LETTER_INCH * max(len(run.label) for run in report.runs))
+    room = form.width_inch - names_inch - RIGHT_INCH - (across - 1) * _GAP_INCH
     width = room / across
     panels = []
     for number, column in enumerate(columns):
         down, right = divmod(number, across)
-        left = _NAMES_INCH + right * (width + _GAP_INCH)
+        left = names_inch + right * (width + _GAP_INCH)
         top = legend + down * line + _TITLE_INCH
         panels.append(sheet.axes(left, top, width, height))
         _bars(panels[-1], column, report.runs, sheet, named=right == 0)
