@@ -8,6 +8,7 @@ in use. A roster that fails any check leaves everything as it was.
 The checks and the agreement are in `joining`, which a board has in memory for a commit only.
 """
 
+import gc
 import os
 
 from hushfw import journal, store
@@ -122,6 +123,8 @@ class Enrolment:
     def commit(self):
         """(pairs there, pairs in all); the roster is in use once both are equal."""
         read_at = _reader(_INCOMING)
+        # Names of borrowed modules stay: behind the garbage of pieces they would split the heap.
+        gc.collect()
         with Borrowed("core.rules", "core.x25519", "joining") as joining:
             if self._candidate is None:
                 self._candidate = self._check(joining, read_at)
@@ -148,6 +151,8 @@ class Enrolment:
         self._digest = self._candidate = None
         if self.keys is not None:
             self.keys.drop_early()
+        # The keys and the epoch stay: made amid garbage, they would split the largest free block.
+        gc.collect()
         keys = Keyring(roster, self._meter_id, own_index, self._identity, self._pairs)
         read_at = _reader(_INCOMING)
         keys.derive(read_at)
@@ -155,6 +160,7 @@ class Enrolment:
             os.rename(_INCOMING, _path(roster.epoch))
         except OSError as error:
             raise HushError("storage", "the roster could not be kept: %s" % error) from None
+        gc.collect()
         self._journal.append(journal.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
         keys.erase_other_epochs()

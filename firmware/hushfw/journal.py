@@ -218,7 +218,7 @@ class Journal:
         self._clean = True
         self._load()
         self.slots.take_marks(before)
-        before = None
+        del before
         self.slots.pack()
         self._rewrite_at = self._end + _REWRITE_BYTES
         self._stale = False

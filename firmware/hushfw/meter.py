@@ -83,7 +83,7 @@ class Meter(Endpoint):
     """A provisioned meter that replays a load; `live_meter` has the one that measures."""
 
     slots_kind = Slots
-    battery_log_bytes = None
+    battery_log_bytes = 0
 
     def __init__(self, settings, promises, board_life=None):
         super().__init__(board_life)
@@ -150,6 +150,8 @@ class Meter(Endpoint):
         return replay.make(settings)
 
     def _start_slots(self):
+        # What stays is made on a heap without garbage: so it lies low and leaves one large block.
+        gc.collect()
         # Should this fail, the slots before must not go on with keys and noise of the new roster.
         before, self._slots = self._slots, None
         self._enrolment.why_not = "its slots did not start under the new roster: restart it"

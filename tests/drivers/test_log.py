@@ -12,7 +12,7 @@ def starts(data: bytes) -> list[int]:
     return [record[0] for record in struct.iter_unpack(log.RECORD, data)]
 
 
-def run(path: Path, steps: int, limit_bytes: int | None) -> list[int]:
+def run(path: Path, steps: int, limit_bytes: int) -> list[int]:
     """The largest size of both files together after every flush."""
     actuator = log.Log(limit_bytes, str(path))
     sizes = []
@@ -28,7 +28,7 @@ def run(path: Path, steps: int, limit_bytes: int | None) -> list[int]:
 
 def test_without_a_limit_every_step_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "battery.log"
-    run(path, 3000, None)
+    run(path, 3000, 0)
     assert starts(path.read_bytes()) == list(range(3000))
     assert [file.name for file in tmp_path.iterdir()] == ["battery.log"]
 

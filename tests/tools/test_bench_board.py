@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,16 @@ from rich.console import Console
 
 from hushmeter.devices.boards import Flash
 from hushmeter.emulate.interpreter import find_micropython
+from hushmeter.emulate.pico_flash import ERASE, PROGRAM
 from hushmeter.errors import HushmeterError
+from tools import flash_day
 from tools.bench_board import show
+from tools.bench_board.backends import make_backend
 from tools.bench_board.figures import Add, Failure, Row, collect
-from tools.bench_board.life import wear
+from tools.bench_board.flash import add_day, add_operations
+from tools.bench_board.life import Meter, enrol, wear
+from tools.bench_board.slots import add_looks, trend
+from tools.bench_board.street import SLOT_S, Street
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW_KEYS = {
@@ -33,9 +40,27 @@ CASES = {
     "Firmware": {".py", ".mpy", ".py, import", ".mpy, import", ".mpy, stays on the heap"},
     "Start": {"first boot to hello", "later boot to hello, enrolled"},
     "Enrolment": {"roster", "roster checked, keys derived", "whole"},
-    "Report": {"end of slot to report", "end of a day's first slot to report"},
+    "Report": {
+        "end of slot to report",
+        "end of slot to report, masks ahead",
+        "end of a day's first slot to report",
+        "end of a day's first slot to report, masks ahead",
+    },
     "Answer": {"announcement to answer"},
-    "Free heap": {"after boot, not collected", "after enrolment", "after a report"},
+    "Both rounds": {"report and answer", "report and answer, masks ahead"},
+    "Free heap": {
+        "after boot, not collected",
+        "after enrolment",
+        "after a report",
+        "largest block, after an answer",
+    },
+    "Slots back to back": {
+        "largest free block, start",
+        "largest free block, middle",
+        "largest free block, end",
+        "largest free block, least",
+        "its trend",
+    },
     "Wire": {"report", "answer", "a slot, meter to host", "a slot, host to meter"},
     "Flash": {"pairs.bin", "pairs.bin, by partner", "keys-*.bin, a day", "roster-*.bin"},
     "Parts of the work": {
@@ -111,6 +136,63 @@ def test_an_unknown_board_is_refused_with_those_that_are_known(tmp_path: Path) -
     done = bench("--board", "nonsense", out=tmp_path / "board.json")
     assert done.returncode == 1
     assert "nonsense" in done.stderr and "unix" in done.stderr
+
+
+def test_slots_back_to_back_leave_the_free_heap_in_one_piece(tmp_path: Path) -> None:
+    """The journal is rewritten once. A table that is made amid garbage leaves half in one piece."""
+    out = tmp_path / "board.json"
+    done = bench("--board", "unix", "--members", "12", "--slots", "50", out=out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["topic"] for row in rows} == {"Slots back to back"}
+    figures = {row["case"]: row["median"] for row in rows}
+    assert figures["largest free block, least"] <= figures["largest free block, end"]
+    assert figures["largest free block, end"] > 0.8 * figures["free heap, least"]
+    assert all("50 slots" in row["note"] for row in rows if row["unit"] == "bytes")
+
+
+def test_an_enrolment_leaves_the_free_heap_in_one_piece() -> None:
+    """What stays of it is made on a heap without garbage; amid garbage it leaves two fifths."""
+    backend = make_backend("unix")
+    street = Street(100, backend.facts.name, provisioned=True, slots_today=2, row_s=SLOT_S)
+    with backend.meter(street.files) as machine:
+        meter = Meter(machine, None)
+        public_key = meter.boot().reply.fields["public_key"]
+        rows = rows_of(lambda add: enrol(meter, street, public_key, add))
+        assert meter.largest_free_bytes() > 0.65 * rows["after enrolment"].median
+
+
+def rows_of(measure: Callable[[Add], None]) -> dict[str, Row]:
+    return {row.case: row for row in collect("a part", 12, measure) if isinstance(row, Row)}
+
+
+def test_a_block_that_shrinks_shows_in_the_trend_and_what_settles_at_first_does_not() -> None:
+    """The first fifth of the slots is left out: there the block loses 4000 bytes in both."""
+    settling = [(ran, 90_000 - 1_000 * ran, 99_000) for ran in range(0, 4)]
+    steady = [(ran, 86_000, 99_000) for ran in range(4, 21)]
+    leaking = [(ran, 86_000 - 16 * ran, 99_000) for ran in range(4, 21)]
+    assert trend(settling + steady) == pytest.approx(0)
+    assert trend(settling + leaking) == pytest.approx(-16)
+    rows = rows_of(lambda add: add_looks(settling + leaking, 20, add))
+    assert rows["largest free block, start"].median == 90_000
+    assert rows["largest free block, end"].median == 86_000 - 320
+    assert rows["largest free block, least"].median == 86_000 - 320
+
+
+def test_flash_operations_are_rows_by_job_and_missed_samples_rows_by_speed() -> None:
+    def job(kind: str, *names: str) -> flash_day.Job:
+        return flash_day.job_of(kind, 0.0, 0.5, [(0.1 + i / 10, n) for i, n in enumerate(names)])
+
+    jobs = [job(flash_day.REPORT, ERASE, PROGRAM, PROGRAM), job(flash_day.ANSWER, PROGRAM)]
+    rows = rows_of(lambda add: add_operations(jobs, add))
+    assert rows["report, program"].samples == (2,)
+    assert rows["report, erase"].samples == (1,)
+    assert rows["journal append (an answer), program"].samples == (1,)
+    assert rows["journal append (an answer), erase"].samples == (0,)
+    slow = Flash(8192, 4096, 256, worst_erase_us=2_500_000, worst_program_us=3_000, erase_cycles=1)
+    days = rows_of(lambda add: add_day(flash_day.figures(jobs, slow, 2), add))
+    assert days["missed, mean, typical flash times"].median == 0
+    assert days["missed, worst day, longest flash times"].median > flash_day.SLOTS_A_DAY
 
 
 def test_what_a_meter_refused_is_a_result_and_so_is_what_came_before() -> None:

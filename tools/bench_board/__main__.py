@@ -25,8 +25,10 @@ from tools.bench.measure import machine_facts
 from tools.bench_board import show
 from tools.bench_board.alone import measure_board, measure_firmware, measure_street
 from tools.bench_board.backends import Backend, firmware_source, make_backend
-from tools.bench_board.figures import Failure, Row, Rows
+from tools.bench_board.figures import LARGE, Failure, Row, Rows
+from tools.bench_board.flash import measure_flash
 from tools.bench_board.life import measure_life
+from tools.bench_board.slots import MONTH, measure_slots
 
 BOARD = "pico"
 DEFAULT_OUT = Path("out/bench/board.json")
@@ -34,6 +36,9 @@ AGREED_MEMBERS = 12
 """Up to this size the meter makes its own key and agrees on every pair by X25519."""
 
 MEMBERS, QUICK_MEMBERS = (12, 100, 1000), (12,)
+SLOTS, QUICK_SLOTS = 24, 4
+"""Run back to back unless more are asked for."""
+
 MOST_JOBS = 4
 
 
@@ -64,7 +69,16 @@ def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
     ]
     parts = [Task(size, partial(measure_street, board, size, quick)) for size in members]
     firmware = Task(0, partial(measure_firmware, board, quick))
-    return [firmware, *lives, Task(0, partial(measure_board, board, quick)), *parts]
+    chip = [Task(0, partial(measure_flash, board, quick))] if load_board(board).flash else []
+    alone = [Task(0, partial(measure_board, board, quick)), *parts]
+    few = tuple(size for size in members if size <= LARGE)
+    heaps = back_to_back(board, few, QUICK_SLOTS if quick else SLOTS)
+    return [firmware, *lives, *chip, *heaps, *alone]
+
+
+def back_to_back(board: str, members: tuple[int, ...], count: int) -> list[Task]:
+    """Slots without a pause, in streets of these sizes."""
+    return [Task(size, partial(measure_slots, board, size, count)) for size in members]
 
 
 def run_all(work: list[Task], jobs: int) -> Rows:
@@ -107,11 +121,20 @@ def facts_of(backend: Backend) -> dict[str, Any]:
 @click.option("--board", default=BOARD, show_default=True, help="pico (emulated) or unix.")
 @click.option("--quick", is_flag=True, help="12 meters with pairs at hand: a trial, no figures.")
 @click.option("--members", default="", callback=sizes, help="Sizes of streets, such as 12,100.")
+@click.option("--slots", type=click.IntRange(4), help="Only so many slots back to back.")
+@click.option("--month", is_flag=True, help="Only a month of slots back to back.")
 @click.option("--jobs", type=click.IntRange(1), help="Emulated boards at a time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON and no table.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_OUT)
 def main(
-    board: str, quick: bool, members: tuple[int, ...], jobs: int | None, as_json: bool, out: Path
+    board: str,
+    quick: bool,
+    members: tuple[int, ...],
+    slots: int | None,
+    month: bool,
+    jobs: int | None,
+    as_json: bool,
+    out: Path,
 ) -> None:
     """Measure the firmware on a board that is not there."""
     console = Console(stderr=as_json, width=None if Console().is_terminal else 160)
@@ -124,7 +147,9 @@ def main(
         jobs = 1
     jobs = jobs or min(MOST_JOBS, len(os.sched_getaffinity(0)))
     with console.status(f"measuring, streets of {', '.join(map(str, members))}"):
-        rows = run_all(tasks(board, members, quick), jobs)
+        count = MONTH if month else slots
+        work = back_to_back(board, members, count) if count else tasks(board, members, quick)
+        rows = run_all(work, jobs)
     failures = [row for row in rows if isinstance(row, Failure)]
     kept = {
         "quick": quick,

@@ -30,6 +30,9 @@ ENTROPY_SEED = 1
 TIMEOUT_S = 300.0
 """For one request or one script, in the board's time."""
 
+_IDLE_S, _IDLE_PICO_S, _IDLE_UNIX_S = 0.02, 0.012, 0.0002
+"""Idle time of a meter, and for each of its partners: masks and the next day's keys."""
+
 DEVICE_SCRIPTS = Path(__file__).resolve().parent / "device"
 
 Files = Mapping[str, bytes]
@@ -39,12 +42,14 @@ Files = Mapping[str, bytes]
 class Machine:
     """A meter that is off.
 
-    ``now_s`` is its clock, for differences; ``flash`` reads its flash chip, None without one.
+    ``now_s`` is its clock, for differences; ``flash`` reads its flash chip, None without one;
+    ``idle`` leaves it alone until it has made ahead what it can, in a street of so many meters.
     """
 
     meter: EmulatedMeter
     now_s: Callable[[], float]
     flash: Callable[[], bytes] | None
+    idle: Callable[[int], None]
 
 
 class Backend(Protocol):
@@ -122,7 +127,12 @@ class PicoBackend:
         firmware = firmware_compiled(self.facts.name)
         pico = EmulatedPico(self.facts, entropy=ENTROPY_SEED, files={**firmware, **files})
         try:
-            yield Machine(pico, lambda: pico.simulated_s, pico.flash_image)
+            yield Machine(
+                pico,
+                lambda: pico.simulated_s,
+                pico.flash_image,
+                lambda members: pico.run(_IDLE_S + members * _IDLE_PICO_S),
+            )
         finally:
             pico.kill()
 
@@ -150,7 +160,12 @@ class UnixBackend:
             _write(storage, files)
             process = UnixMeter(storage)
             try:
-                yield Machine(process, time.perf_counter, None)
+                yield Machine(
+                    process,
+                    time.perf_counter,
+                    None,
+                    lambda members: time.sleep(_IDLE_S + members * _IDLE_UNIX_S),
+                )
             finally:
                 process.kill()
 

@@ -13,12 +13,14 @@ from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, Message
 from tools.bench_board.backends import TIMEOUT_S, Machine, make_backend
 from tools.bench_board.figures import LARGE, Add, Rows, collect
-from tools.bench_board.street import QUICK_ROW_S, ROW_S, SLOT_S, Street
+from tools.bench_board.street import DAY_S, QUICK_ROW_S, ROW_S, SLOT_S, Street
 
 START, ENROLMENT, SLOT, ROUND_TWO = "Start", "Enrolment", "Report", "Answer"
-HEAP, FLASH, WIRE = "Free heap", "Flash", "Wire"
+BOTH, HEAP, FLASH, WIRE = "Both rounds", "Free heap", "Flash", "Wire"
 
 PROVISIONED = "key and pairs.bin made on the host"
+AHEAD = "masks ahead"
+RATCHET = "with the ratchet of every key"
 METERS_CLOCK = "as its status message says"
 CHUNK_BYTES = frame.MAX_PAYLOAD - 64
 LEAST_OWN_MS = 10
@@ -65,6 +67,13 @@ class Meter:
         took_s = self._machine.now_s() - began_s
         return Exchange(reply, took_s, link.bytes_sent - sent, link.bytes_received - received)
 
+    def idle(self, members: int) -> None:
+        """Long enough to make ahead what can be made, in a street of this size."""
+        self._machine.idle(members)
+
+    def largest_free_bytes(self) -> int:
+        return int(self.ask("life_request").reply.fields["largest_free_bytes"])
+
     def status(self) -> dict[str, int]:
         return self.ask("status_request").reply.fields
 
@@ -101,9 +110,9 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
     def measure(add: Add) -> None:
         backend = make_backend(board)
         large = members > LARGE
-        slots_today = 1 if quick else 2 if large else 3
+        slots_today = 1 if quick or large else 3
         row_s = QUICK_ROW_S if quick or large else ROW_S
-        street = Street(members, backend.facts.name, provisioned, slots_today, row_s)
+        street = Street(members, backend.facts.name, provisioned, slots_today + 1, row_s)
         note = PROVISIONED if provisioned else "makes its key"
         with backend.meter(street.files) as machine:
             meter = Meter(machine, backend.facts.flash)
@@ -117,7 +126,10 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
             add_slots(slots, add)
             add_wire(slots[0], street, add)
             add_storage(meter.files(), members, add)
-            next_day(meter, street, slots_today + 1, add)
+            ahead = one_slot(meter, street, slots_today + 1, ahead=True)
+            add_ahead(slots, ahead, add)
+            add(HEAP, "largest block, after an answer", "bytes", meter.largest_free_bytes())
+            next_days(meter, street, slots_today + 2, add)
             boots = 1 if quick or large else 3
             later = [meter.boot().took_s for _ in range(boots)]
             add(START, "later boot to hello, enrolled", "s", later)
@@ -144,12 +156,18 @@ def enrol(meter: Meter, street: Street, public_key: bytes, add: Add) -> None:
     add(HEAP, "after enrolment", "bytes", meter.status()["free_heap_bytes"])
 
 
-def one_slot(meter: Meter, street: Street, slot: int) -> SlotFigures:
-    """A slot's samples, its report, and its answer to a set of one silent meter."""
+def one_slot(meter: Meter, street: Street, slot: int, ahead: bool = False) -> SlotFigures:
+    """A slot's samples, its report, and its answer to a set of one silent meter.
+
+    With ``ahead`` there is idle time before the last sample, as there is on a home's wall;
+    without, the report makes its masks itself.
+    """
     end_s = street.start_of(slot + 1)
     for feed in street.feeds(slot):
         meter.ask("feed", **feed)
     samples = meter.ask("advance", now_s=end_s - street.row_s)
+    if ahead:
+        meter.idle(street.members)
     report, report_wear = meter.ask_and_look("advance", now_s=end_s)
     bodies = [message.body for message in meter.link.unasked() if message.name == "report"]
     if len(bodies) != 1:
@@ -200,10 +218,20 @@ def add_shares(topic: str, pairs: list[tuple[float, int]], add: Add) -> None:
     add(topic, "  of it link, codec, collection", "s", rest_s)
 
 
-def next_day(meter: Meter, street: Street, slot: int, add: Add) -> None:
-    """The first slot after midnight pays for the ratchet of every key."""
-    figures = one_slot(meter, street, slot)
-    add(SLOT, "end of a day's first slot to report", "s", figures.report.took_s)
+def add_ahead(slots: list[SlotFigures], ahead: SlotFigures, add: Add) -> None:
+    """What is left of a slot whose masks were made in idle time, and both rounds together."""
+    add(SLOT, f"end of slot to report, {AHEAD}", "s", ahead.report.took_s)
+    both = [slot.report.took_s + slot.answer.took_s for slot in slots]
+    add(BOTH, "report and answer", "s", both)
+    add(BOTH, f"report and answer, {AHEAD}", "s", ahead.report.took_s + ahead.answer.took_s)
+
+
+def next_days(meter: Meter, street: Street, slot: int, add: Add) -> None:
+    """The first slot after midnight with the day's keys made ahead, and a day later without."""
+    prepared = one_slot(meter, street, slot, ahead=True)
+    bare = one_slot(meter, street, slot + DAY_S // SLOT_S)
+    add(SLOT, "end of a day's first slot to report", "s", bare.report.took_s, note=RATCHET)
+    add(SLOT, f"end of a day's first slot to report, {AHEAD}", "s", prepared.report.took_s)
     empty = [meter.ask("status_request").took_s for _ in range(5)]
     add(WIRE, "exchange that does nothing (status)", "s", empty)
 

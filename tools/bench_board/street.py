@@ -21,6 +21,9 @@ NAME = "bench"
 SLOT_S = 600
 DAY_S = 86400
 MIDNIGHT_S = 20000 * DAY_S
+LAST_SLOT = 5000
+"""A month and the day before it."""
+
 CAP_WH = 1667
 """10 kW over a slot."""
 
@@ -86,7 +89,7 @@ class Street:
             epoch=1,
             start_s=self.start_s,
             first_slot=1,
-            last_slot=1000,
+            last_slot=LAST_SLOT,
             slot_s=SLOT_S,
             missing=self.missing,
             colluders=1,

@@ -16,7 +16,7 @@ _WORTH_WRITING = 1024
 
 
 class Log:
-    def __init__(self, limit_bytes=None, path="battery.log"):
+    def __init__(self, limit_bytes=0, path="battery.log"):
         self._path = path
         self._limit = limit_bytes
         self._gathered = bytearray()
@@ -35,7 +35,7 @@ class Log:
 
     def _write(self):
         gathered, self._gathered = self._gathered, bytearray()
-        if self._limit is not None and self._size + len(gathered) > self._limit // 2:
+        if self._limit and self._size + len(gathered) > self._limit // 2:
             self._file.close()
             os.rename(self._path, self._path + ".old")
             self._open()

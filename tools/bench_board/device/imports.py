@@ -1,4 +1,4 @@
-"""Imports the firmware as main.py does and prints how long it took and what stays in memory.
+"""Imports the firmware as its application does: how long it took and what stays in memory.
 
 Prints microseconds and bytes. Nothing of the firmware may have been imported before.
 """
@@ -10,10 +10,15 @@ gc.collect()
 before_bytes = gc.mem_free()
 started = time.ticks_us()
 
-from hushfw import meter  # noqa: E402, F401
-from hushfw.core.frame import Decoder  # noqa: E402, F401
-from hushfw.links.stdio import Stdio  # noqa: E402, F401
+from hushfw import app, life  # noqa: E402
+
+life.pack()
+for name in app._PIECES:
+    __import__("hushfw." + name)
+
+from hushfw import meter, serve  # noqa: E402, F401
 
 took_us = time.ticks_diff(time.ticks_us(), started)
+life.unpack()
 gc.collect()
 print(took_us, before_bytes - gc.mem_free())
