@@ -234,7 +234,12 @@ def test_monitor_ends_cleanly_at_an_interrupt_and_disturbs_nothing(board: Path) 
         command = [sys.executable, "-m", "hushmeter", "monitor", "--port", port, "--json"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(
-            [*command, "--every-s", "0.2"], stdout=subprocess.PIPE, env=environment, text=True
+            [*command, "--every-s", "0.2"],
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            # A shell that runs the tests in the background has them ignore the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             assert process.stdout is not None
             lines = [json.loads(process.stdout.readline())]
