@@ -229,17 +229,20 @@ def test_another_board_at_the_port_is_refused(board: Path) -> None:
     assert "not a rpi_pico" in result.stderr and "hint: " in result.stderr
 
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("hushmeter", run_name="__main__", alter_sys=True)
+"""
+"""What the shell starts in the background, as it may these tests, ignores the signal."""
+
+
 def test_monitor_ends_cleanly_at_an_interrupt_and_disturbs_nothing(board: Path) -> None:
     with UnixBoard(board) as port:
-        command = [sys.executable, "-m", "hushmeter", "monitor", "--port", port, "--json"]
+        command = [sys.executable, "-c", INTERRUPTIBLE, "monitor", "--port", port, "--json"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(
-            [*command, "--every-s", "0.2"],
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-            # A shell that runs the tests in the background has them ignore the signal.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            [*command, "--every-s", "0.2"], stdout=subprocess.PIPE, env=environment, text=True
         ) as process:
             assert process.stdout is not None
             lines = [json.loads(process.stdout.readline())]
