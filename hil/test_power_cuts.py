@@ -33,6 +33,9 @@ pytestmark = pytest.mark.xdist_group("power-cuts")
 
 DEPTH_OF_ALL, DEPTH = 20, 2
 AGREED = 3
+REWRITE_SOON = b"from hushfw import journal\njournal._REWRITE_BYTES = 700\n"
+"""As boot.py: the journal is rewritten within a few slots, not after eight kilobytes."""
+
 _TIMEOUT_S = 24 * 3600
 
 
@@ -57,7 +60,8 @@ def bench_of(board: Board) -> Bench:
         street = PowerStreet(board.facts.name, agreed=AGREED)
         recorder = functools.partial(PicoMachine, board.facts)
         firmware = firmware_for(board.facts)
-        image = recorder().image_of({**firmware, **street.files()})
+        files = {**firmware, **street.files(), "boot.py": REWRITE_SOON}
+        image = recorder().image_of(files)
         restarter = functools.partial(PicoMachine, board.facts, firmware)
         return Bench(street, image, recorder, restarter, DEPTH)
     pytest.skip(f"the flash of {board.name} cannot be seen or cut")
@@ -74,6 +78,12 @@ def skip_unless_all(request: pytest.FixtureRequest, board: Board) -> None:
 def workers(request: pytest.FixtureRequest) -> int:
     wanted = request.config.getoption("--power-workers")
     return int(wanted) if wanted else os.cpu_count() or 1
+
+
+def rewrites(record: Record) -> int:
+    """How often the record shows the journal's other file being made."""
+    pages = [event.data for event in record.events if isinstance(event, Program)]
+    return sum(b"journal.bin.tmp" in page for page in pages)
 
 
 class Reporter:
@@ -103,6 +113,7 @@ def test_a_cut_at_any_flash_operation_masks_and_answers_no_slot_twice_and_loses_
         played = Played.on(recorder, bench.street, bench.image)
     finally:
         recorder.close()
+    assert rewrites(played.record) > 1
     wheres = ("before", "torn") if isinstance(board, EmulatedBoard) else None
     cuts = [cut for cut in played.record.cuts() if wheres is None or cut.where in wheres]
     begin = time.monotonic()

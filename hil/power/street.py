@@ -46,6 +46,18 @@ def _public(private: bytes) -> bytes:
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
+def _authority() -> Authority:
+    return Authority(_private("authority"))
+
+
+def _supplier() -> Supplier:
+    return Supplier(_private("supplier"))
+
+
+def _partners() -> list[bytes]:
+    return [_private(f"meter {i}") for i in range(2, MEMBERS + 1)]
+
+
 @dataclass(frozen=True)
 class Epoch:
     """A roster, and what the supplier needs to speak to the meter under it."""
@@ -89,18 +101,13 @@ class PowerStreet:
     agreed: int | None = None
     _epochs: dict[tuple[int, bytes], Epoch] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._authority = Authority(_private("authority"))
-        self._supplier = Supplier(_private("supplier"))
-        self._partners = [_private(f"meter {i}") for i in range(2, MEMBERS + 1)]
-
     def files(self) -> dict[str, bytes]:
         """The meter's storage before its first boot."""
         plan = provision.MeterPlan(
             meter_id=OWN_ID,
             street=STREET,
             board=self.board,
-            authority_key=self._authority.public_key,
+            authority_key=_authority().public_key,
             floors=provision.Floors(MEMBERS, 2, Fraction(1), SLOT_S),
             controller={"name": "ls2", "capacity_wh": 500, "rate_w": 500},
             permitted_modes=MODES,
@@ -109,8 +116,8 @@ class PowerStreet:
         )
         made = provision.files(plan)
         if self.agreed is not None:
-            keys = [_private("own"), *self._partners]
-            given = next(pairs.files(keys, self._supplier.public_key))
+            keys = [_private("own"), *_partners()]
+            given = next(pairs.files(keys, _supplier().public_key))
             given[provision.PAIRS_FILE] = given[provision.PAIRS_FILE][
                 : self.agreed * store.PAIR_BYTES
             ]
@@ -122,7 +129,7 @@ class PowerStreet:
         found = self._epochs.get((number, own_key))
         if found is None:
             roster = self._sign(number, own_key)
-            found = Epoch(roster, self._supplier.meter_keys(roster)[0])
+            found = Epoch(roster, _supplier().meter_keys(roster)[0])
             self._epochs[number, own_key] = found
         return found
 
@@ -144,5 +151,5 @@ class PowerStreet:
             expiry_s=EXPIRY_S,
         )
         members = [Member(OWN_ID, own_key)]
-        members += [Member(i + 2, _public(key)) for i, key in enumerate(self._partners)]
-        return self._authority.sign(plan, members, self._supplier.public_key)
+        members += [Member(i + 2, _public(key)) for i, key in enumerate(_partners())]
+        return _authority().sign(plan, members, _supplier().public_key)

@@ -1,5 +1,7 @@
 """The scenario that is cut has everything in it that writes to the flash."""
 
+import pickle
+
 import pytest
 
 from hil.power.cuts import Played
@@ -49,3 +51,10 @@ def test_keys_ratchet_and_slots_expire_in_it(played: Played) -> None:
 def test_the_power_goes_once_on_purpose(played: Played) -> None:
     assert sum(isinstance(event, Restarted) for event in played.record.events) == 1
     assert len(played.record.operations()) > 200
+
+
+def test_a_played_scenario_can_be_handed_to_another_process(played: Played) -> None:
+    """However processes are started on this system, they get the whole of it."""
+    copy = pickle.loads(pickle.dumps(played))
+    assert copy.record.events == played.record.events
+    assert Ledger.of(copy.record.events).reports == Ledger.of(played.record.events).reports
