@@ -12,12 +12,12 @@ from fractions import Fraction
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hushfw.core import kdf, masking, messages
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import Supplier
 from hushmeter.devices import provision
+from hushmeter.emulate import pairs
 from hushmeter.link import Link, Refused, Transport
 
 STREET = "hil-street"
@@ -37,11 +37,6 @@ def private_key(purpose: str) -> bytes:
     return provision.derived_seed(SEED, purpose)
 
 
-def public(private: bytes) -> bytes:
-    key = X25519PrivateKey.from_private_bytes(private).public_key()
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-
 @dataclass
 class Street:
     """What the host knows of a street of ``members`` meters, of which meter 1 is under test."""
@@ -59,7 +54,7 @@ class Street:
         supplier = Supplier(private_key("supplier"))
         partners = {i: private_key(f"meter key {i - 1}") for i in range(2, members + 1)}
         listed = [Member(OWN_ID, own_key)]
-        listed += [Member(i, public(key)) for i, key in partners.items()]
+        listed += [Member(i, pairs.public_key(key)) for i, key in partners.items()]
         plan = StreetPlan(
             street=STREET,
             epoch=1,
@@ -104,7 +99,7 @@ class Street:
 
     def _pair_keys(self, partner: int) -> list[tuple[int, bytes, bytes]]:
         own = X25519PrivateKey.from_private_bytes(self.partner_keys[partner])
-        own_public = public(self.partner_keys[partner])
+        own_public = pairs.public_key(self.partner_keys[partner])
         out = []
         for index, member in enumerate(self.roster.members):
             if member.meter_id == partner:

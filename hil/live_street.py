@@ -15,9 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from hil.twin import Twin
 from hushfw import store
 from hushfw.core import masking, pace
@@ -40,11 +37,6 @@ TRANSDUCER = {"name": "level", "pin": 26, "zero": 0, "num": 4095, "den": 65535, 
 
 def private_key(purpose: str) -> bytes:
     return provision.derived_seed(SEED, purpose)
-
-
-def public(private: bytes) -> bytes:
-    key = X25519PrivateKey.from_private_bytes(private).public_key()
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 @dataclass
@@ -98,7 +90,7 @@ class LiveStreet:
         }
         if self.rosters:
             fields["previous"] = self.rosters[-1].hash
-        listed = [Member(i + 1, public(key)) for i, key in enumerate(self.keys[:members])]
+        listed = [Member(i + 1, pairs.public_key(key)) for i, key in enumerate(self.keys[:members])]
         plan = StreetPlan(**(fields | changes))
         self.rosters.append(self.authority.sign(plan, listed, self.supplier.public_key))
         return self.rosters[-1]

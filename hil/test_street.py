@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hil.backends import Board
-from hil.fed_street import CAP_WH, OWN_ID, SMALL, Street, Talk, enrol, plan_of, private_key, public
+from hil.fed_street import CAP_WH, OWN_ID, SMALL, Street, Talk, enrol, plan_of, private_key
 from hil.twin import Twin
 from hushfw import store
 from hushfw.core import frame, masking, messages
@@ -160,7 +160,7 @@ def provisioned(
     supplier = Supplier(private_key("supplier"))
     files = provision.files(plan_of(board.facts.name, provisioned_pairs=True))
     files |= next(pairs.files(keys, supplier.public_key))
-    street = Street.of(members, public(keys[0]), modes)
+    street = Street.of(members, pairs.public_key(keys[0]), modes)
     twin = Twin(tmp_path / f"twin-{members}", files)
     enrol(Talk(twin), street.roster)
     return twin.files(), street, twin

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from hushfw import store
 from hushfw.core import masking
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
@@ -39,11 +36,6 @@ def end_s(slot: int) -> int:
 
 def _private(purpose: str) -> bytes:
     return provision.derived_seed(SEED, purpose)
-
-
-def _public(private: bytes) -> bytes:
-    key = X25519PrivateKey.from_private_bytes(private).public_key()
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def _authority() -> Authority:
@@ -151,5 +143,5 @@ class PowerStreet:
             expiry_s=EXPIRY_S,
         )
         members = [Member(OWN_ID, own_key)]
-        members += [Member(i + 2, _public(key)) for i, key in enumerate(_partners())]
+        members += [Member(i + 2, pairs.public_key(key)) for i, key in enumerate(_partners())]
         return _authority().sign(plan, members, _supplier().public_key)

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import os
-import pty
-import tty
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,16 +40,6 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def port() -> Iterator[str]:
-    ours, theirs = pty.openpty()
-    tty.setraw(theirs)
-    path = os.ttyname(theirs)
-    os.close(theirs)
-    yield path
-    os.close(ours)
-
-
-@pytest.fixture
 def esptool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return StandIn("esptool", tmp_path, monkeypatch)
 
@@ -77,9 +63,9 @@ def flash(runner: CliRunner, *arguments: str) -> Result:
 
 
 def test_an_own_image_is_flashed_and_reported(
-    runner: CliRunner, esptool: StandIn, own: Path, port: str
+    runner: CliRunner, esptool: StandIn, own: Path, idle_port: str
 ) -> None:
-    words = ["--board", ESP_BOARD.name, "--port", port, "--image", str(own), "--json"]
+    words = ["--board", ESP_BOARD.name, "--port", idle_port, "--image", str(own), "--json"]
     result = flash(runner, *words, "--yes", "--accept-new-hash")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {
@@ -88,7 +74,7 @@ def test_an_own_image_is_flashed_and_reported(
         "image": str(own),
         "sha256": hashlib.sha256(own.read_bytes()).hexdigest(),
         "digest": "own",
-        "port": port,
+        "port": idle_port,
         "erased": False,
     }
     assert esptool.calls[-1][-3:] == ["-z", hex(esp_of(ESP_BOARD).offset), str(own)]
@@ -96,9 +82,9 @@ def test_an_own_image_is_flashed_and_reported(
 
 
 def test_nothing_is_written_when_nobody_is_there_to_ask(
-    runner: CliRunner, esptool: StandIn, own: Path, port: str
+    runner: CliRunner, esptool: StandIn, own: Path, idle_port: str
 ) -> None:
-    words = ["--board", ESP_BOARD.name, "--port", port, "--image", str(own)]
+    words = ["--board", ESP_BOARD.name, "--port", idle_port, "--image", str(own)]
     unknown = flash(runner, *words, "--yes")
     assert unknown.exit_code == 2
     assert "hint: say yes with --accept-new-hash" in unknown.stderr
@@ -109,9 +95,9 @@ def test_nothing_is_written_when_nobody_is_there_to_ask(
 
 
 def test_somebody_who_is_there_is_asked_about_the_image_and_the_board(
-    runner: CliRunner, esptool: StandIn, own: Path, port: str, somebody: list[str]
+    runner: CliRunner, esptool: StandIn, own: Path, idle_port: str, somebody: list[str]
 ) -> None:
-    words = ["--board", ESP_BOARD.name, "--port", port, "--image", str(own)]
+    words = ["--board", ESP_BOARD.name, "--port", idle_port, "--image", str(own)]
     result = flash(runner, *words)
     assert result.exit_code == 0, result.output
     assert len(somebody) == 2
@@ -130,11 +116,11 @@ def test_an_image_that_differs_from_the_known_one_is_named_so(
 
 
 def test_an_image_for_another_chip_is_refused_whatever_is_said(
-    runner: CliRunner, esptool: StandIn, tmp_path: Path, port: str
+    runner: CliRunner, esptool: StandIn, tmp_path: Path, idle_port: str
 ) -> None:
     wrong = tmp_path / "wrong.bin"
     wrong.write_bytes(uf2_image(UF2_BOARD))
-    words = ["--port", port, "--image", str(wrong), "--yes", "--accept-new-hash"]
+    words = ["--port", idle_port, "--image", str(wrong), "--yes", "--accept-new-hash"]
     result = flash(runner, "--board", ESP_BOARD.name, *words)
     assert result.exit_code == 2
     assert f"is no image for board {ESP_BOARD.name}" in result.stderr
@@ -160,10 +146,10 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_cached_image_that_nobody_accepted_is_not_flashed(
-    runner: CliRunner, esptool: StandIn, port: str
+    runner: CliRunner, esptool: StandIn, idle_port: str
 ) -> None:
     put_by_hand(esp_image())
-    result = flash(runner, "--board", ESP_BOARD.name, "--port", port, "--yes")
+    result = flash(runner, "--board", ESP_BOARD.name, "--port", idle_port, "--yes")
     assert result.exit_code == 2
     assert "nobody has said yet" in result.stderr
     assert esptool.calls == []

@@ -1,11 +1,8 @@
 """Flashing: the right program is called with the right words, and each failure is one error."""
 
 import os
-import pty
 import threading
 import time
-import tty
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,17 +39,6 @@ def esp_file(tmp_path: Path) -> Path:
     path = tmp_path / "image.bin"
     path.write_bytes(esp_image())
     return path
-
-
-@pytest.fixture
-def port() -> Iterator[str]:
-    """A port that nobody uses."""
-    ours, theirs = pty.openpty()
-    tty.setraw(theirs)
-    path = os.ttyname(theirs)
-    os.close(theirs)
-    yield path
-    os.close(ours)
 
 
 class Drive:
@@ -226,28 +212,30 @@ def test_each_failure_of_picotool_has_a_next_step(
 
 
 def test_esptool_looks_at_the_chip_and_then_writes_at_the_boards_offset(
-    esptool: StandIn, esp_file: Path, port: str
+    esptool: StandIn, esp_file: Path, idle_port: str
 ) -> None:
-    flash(Job(ESP_BOARD, esp_file, "esptool", port))
+    flash(Job(ESP_BOARD, esp_file, "esptool", idle_port))
     esp = esp_of(ESP_BOARD)
-    start = ["--chip", esp.chip, "--port", port]
+    start = ["--chip", esp.chip, "--port", idle_port]
     write = ["--baud", str(esp.baud), "write_flash", "-z", hex(esp.offset), str(esp_file)]
     assert esptool.calls == [[*start, "flash_id"], [*start, *write]]
 
 
-def test_the_flash_is_erased_only_when_asked(esptool: StandIn, esp_file: Path, port: str) -> None:
-    job = Job(ESP_BOARD, esp_file, "esptool", port, erase=True)
+def test_the_flash_is_erased_only_when_asked(
+    esptool: StandIn, esp_file: Path, idle_port: str
+) -> None:
+    job = Job(ESP_BOARD, esp_file, "esptool", idle_port, erase=True)
     flash(job)
     assert [call[4] for call in esptool.calls] == ["flash_id", "erase_flash", "--baud"]
     assert "lost" in consequences(job)[0]
 
 
 def test_a_board_with_less_flash_than_its_file_says_is_not_written(
-    esptool: StandIn, esp_file: Path, port: str
+    esptool: StandIn, esp_file: Path, idle_port: str
 ) -> None:
     esptool.answer(flash_id=("Detected flash size: 2MB\n", 0))
     with pytest.raises(HushmeterError, match="has 2097152 bytes of flash"):
-        flash(Job(ESP_BOARD, esp_file, "esptool", port, erase=True))
+        flash(Job(ESP_BOARD, esp_file, "esptool", idle_port, erase=True))
     assert len(esptool.calls) == 1
 
 
@@ -292,11 +280,11 @@ def test_a_board_with_less_flash_than_its_file_says_is_not_written(
     ],
 )
 def test_each_failure_of_esptool_has_a_next_step(
-    esptool: StandIn, esp_file: Path, port: str, said: str, message: str, hint: str
+    esptool: StandIn, esp_file: Path, idle_port: str, said: str, message: str, hint: str
 ) -> None:
     esptool.answer(flash_id=(said, 2))
     with pytest.raises(HushmeterError, match=message) as caught:
-        flash(Job(ESP_BOARD, esp_file, "esptool", port))
+        flash(Job(ESP_BOARD, esp_file, "esptool", idle_port))
     assert hint in (caught.value.hint or "")
     assert len(esptool.calls) == 1
 

@@ -1,10 +1,6 @@
 """Ports: ``auto`` never guesses, a second program never gets one, and errors say what to do."""
 
 import errno
-import os
-import pty
-import tty
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,17 +44,6 @@ def present(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     return listed
 
 
-@pytest.fixture
-def terminal() -> Iterator[str]:
-    """The path of a pseudo-terminal."""
-    ours, theirs = pty.openpty()
-    tty.setraw(theirs)
-    path = os.ttyname(theirs)
-    os.close(theirs)
-    yield path
-    os.close(ours)
-
-
 def test_a_named_port_is_taken_as_it_is(present: list[SimpleNamespace]) -> None:
     assert choose_port("/dev/ttyS7") == "/dev/ttyS7"
     assert choose_port("socket://bench:4000") == "socket://bench:4000"
@@ -96,26 +81,26 @@ def test_ports_are_listed_by_name_with_what_the_system_knows(
     assert [str(port) for port in list_all()][1] == "/dev/ttyS1"
 
 
-def test_an_open_port_carries_bytes(terminal: str) -> None:
-    transport = open_port(terminal)
-    assert transport.name == terminal
+def test_an_open_port_carries_bytes(idle_port: str) -> None:
+    transport = open_port(idle_port)
+    assert transport.name == idle_port
     transport.close()
 
 
-def test_a_port_in_use_is_refused(terminal: str) -> None:
-    holder = serial.Serial(terminal, exclusive=True)
+def test_a_port_in_use_is_refused(idle_port: str) -> None:
+    holder = serial.Serial(idle_port, exclusive=True)
     try:
-        with pytest.raises(PortError, match=f"port {terminal} is in use") as busy:
-            open_port(terminal)
+        with pytest.raises(PortError, match=f"port {idle_port} is in use") as busy:
+            open_port(idle_port)
         assert busy.value.hint
     finally:
         holder.close()
-    assert check_free(terminal) == terminal
+    assert check_free(idle_port) == idle_port
 
 
-def test_a_checked_port_is_free_again(terminal: str) -> None:
-    assert check_free(terminal) == terminal
-    transport = open_port(terminal)
+def test_a_checked_port_is_free_again(idle_port: str) -> None:
+    assert check_free(idle_port) == idle_port
+    transport = open_port(idle_port)
     transport.close()
 
 

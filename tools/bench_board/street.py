@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from hushfw.core import masking
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import Supplier
@@ -96,7 +93,7 @@ class Street:
             lanes=(LanePlan(CAP_WH, Fraction(1)),),
             allowed_modes=self._modes,
         )
-        others = [_public(key) for key in itertools.islice(self._private, 1, None)]
+        others = [pairs.public_key(key) for key in itertools.islice(self._private, 1, None)]
         members = [Member(index + 1, key) for index, key in enumerate([public_key, *others])]
         self.roster = self._authority.sign(plan, members, self._supplier.public_key)
         self._tag_down = self._supplier.meter_keys(self.roster)[0].tag_down
@@ -138,8 +135,3 @@ class Street:
 
 def _secret(purpose: str) -> bytes:
     return provision.derived_seed(NAME, purpose)
-
-
-def _public(private: bytes) -> bytes:
-    key = X25519PrivateKey.from_private_bytes(private).public_key()
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)

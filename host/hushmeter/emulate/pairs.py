@@ -15,6 +15,12 @@ from hushfw.core.roster import SUPPLIER_ID
 from hushmeter.devices import provision
 
 
+def public_key(private_key: bytes) -> bytes:
+    """The X25519 public key of a key made on the host, 32 bytes."""
+    key = X25519PrivateKey.from_private_bytes(private_key).public_key()
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
 def files(private_keys: Sequence[bytes], supplier_key: bytes) -> Iterator[dict[str, bytes]]:
     """For every meter its key file and its pair secrets; meter i has the id i + 1."""
     keys = [X25519PrivateKey.from_private_bytes(key) for key in private_keys]

@@ -1,0 +1,19 @@
+"""What tests in several rooms need."""
+
+import os
+import pty
+import tty
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def idle_port() -> Iterator[str]:
+    """The path of a pseudo-terminal that nobody uses."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    path = os.ttyname(theirs)
+    os.close(theirs)
+    yield path
+    os.close(ours)
