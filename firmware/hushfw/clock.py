@@ -16,12 +16,13 @@ never more than 0.07 % faster than the quartz: what a slot lasts is not the supp
 
 from hushfw import port
 from hushfw.core.errors import HushError
+from hushfw.core.roster import MAX_START_S
 
 MOST_SLEW_MS = 1000
 MOST_STEP_MS = 60000
 MOST_DRIFT_PPB = 200000
 SLEW_PPB = 500000
-MOST_UNIX_MS = 1000 << 40
+MOST_UNIX_MS = 1000 * MAX_START_S
 MOST_AGE_MS = 50
 _AT_ONCE_MS = 20
 

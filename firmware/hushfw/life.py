@@ -87,7 +87,7 @@ class Life:
         self.feed()
         if self.safe:
             if running_ms >= RETRY_MS:
-                # Power that flickered four times looks like a boot loop, and nobody may come.
+                # Power that flickered three times looks like a boot loop, and nobody may come.
                 self._change_use({"tries": _MOST_TRIES - 1})
                 self.restart("retry")
         elif not self._settled and (served or running_ms >= HEALTHY_MS):

@@ -1,6 +1,6 @@
-"""Safe mode: what answers the link when the firmware did not start three times in a row.
+"""Safe mode: answers the link when the firmware cannot be imported, or three starts failed.
 
-It says who it is not and why, how the board is, and lets the host in to mend it. It opens no key,
+It says why there is no meter, how the board is, and lets the host in to mend it. It opens no key,
 no journal and no configuration, and imports little, so that it runs where the rest does not. It
 starts no watchdog.
 

@@ -294,7 +294,7 @@ class Slots(Counting):
     def announce(self, epoch, slot, silent, tag):
         """The answer to a valid, first S of a slot; every refusal looks alike."""
         roster = self._enrolment.roster
-        self._check_announced(roster, epoch, slot, silent, tag)
+        indexes = self._announced(roster, epoch, slot, silent, tag)
         kept = self._kept(slot)
         if kept is None:
             self._close_round_one(roster, slot)
@@ -311,15 +311,17 @@ class Slots(Counting):
             if before != silent:
                 raise HushError("refused", "another S was answered in this slot")
             return messages.decode(messages.BY_NAME["answer"][0], payload)[1]
-        return self._answer(roster, slot, silent)
+        return self._answer(roster, slot, silent, indexes)
 
-    def _check_announced(self, roster, epoch, slot, silent, tag):
+    def _announced(self, roster, epoch, slot, silent, tag):
+        """The indexes in an S that may be one, and that is the supplier's."""
         wanted = self._tag_down(b"announce", slot, silent)
-        members = masking.silent_indexes(silent, roster.members)
+        indexes = masking.silent_indexes(silent, roster.members)
         if epoch != roster.epoch or not masking.same_tag(tag, wanted):
             raise HushError("refused", "wrong epoch or tag")
-        if members is None or not roster.missing or len(members) > roster.missing:
+        if indexes is None or not roster.missing or len(indexes) > roster.missing:
             raise HushError("refused", "S is no set of at most M members")
+        return indexes
 
     def _bar(self, slot, kept):
         # Who is declared silent once never answers in that slot, whatever S comes later.
@@ -333,11 +335,10 @@ class Slots(Counting):
         if now is not None and self.next_slot() <= slot <= now:
             self._journal.append(journal.CLOSED, slot.to_bytes(8, "big"))
 
-    def _answer(self, roster, slot, silent):
+    def _answer(self, roster, slot, silent, indexes):
         started = port.ticks_ms()
         recovery = self._kept_report(slot)[0]
         digest = masking.silent_digest(roster.hash, slot, silent)
-        indexes = masking.silent_indexes(silent, roster.members)
         dummies, bound = self._masks.lifts(slot, indexes, digest)
         words = masking.lifted(dummies, bound, recovery)
         packed = masking.pack_words(words)

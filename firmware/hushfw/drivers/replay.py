@@ -21,13 +21,13 @@ lie in two slots.
 import struct
 
 from hushfw.core.errors import HushError
+from hushfw.core.roster import MAX_START_S
 
 MISSING = -0x80000000
 MOST_W = 1000000
 MOST_ROW_S = 3600
 MOST_ROWS = 2048
 MOST_HELD = 2
-MOST_START_S = 1 << 40
 ROW = 4
 
 MAGIC = b"HRW1"
@@ -154,7 +154,7 @@ class Rows:
         return common_step_s(row_s, self._slot_s)
 
     def _check_start(self, start_s, step_s):
-        if not 0 <= start_s < MOST_START_S:
+        if not 0 <= start_s < MAX_START_S:
             raise HushError("bad_feed", "start_s is %r; it must be unix seconds" % (start_s,))
         if (start_s - self._origin_s) % step_s:
             raise HushError(

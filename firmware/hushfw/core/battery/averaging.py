@@ -25,7 +25,7 @@ draw before, or NOTHING_YET. sum is at most 2^30 * 10^8 < 2^57.
 """
 
 from hushfw.core.battery.controller import NOTHING_YET, Controller
-from hushfw.core.battery.settings import MEAN, MOST_DEMAND_W, MOST_DRAW_W, SMOOTH, read, refuse
+from hushfw.core.battery.settings import MEAN, MOST_DEMAND_W, SMOOTH, read, refuse
 
 
 class Averaging(Controller):
@@ -34,7 +34,7 @@ class Averaging(Controller):
     def __init__(self, settings, source):
         super().__init__(settings, source)
         limits = self.limits
-        limits.check_usable(limits.down, "to move 1 W for a step of %d s takes" % limits.step_s)
+        limits.check_usable_for_a_watt()
         self.mean_mw = read(settings, MEAN, "mean_mw")
         self.mean_steps = read(settings, MEAN, "mean_steps")
         if self.mean_mw is not None and self.mean_mw < 0 and not limits.export:
@@ -85,9 +85,7 @@ class HoldMean(Averaging):
         return (self.previous_w, self.sum_w, self.count)
 
     def fits(self, charge, memory):
-        least_w = -MOST_DRAW_W if self.limits.export else 0
-        known = memory[0] == NOTHING_YET or least_w <= memory[0] <= MOST_DRAW_W
-        return known and self._mean_fits(memory[1], memory[2])
+        return self._can_be_previous(memory[0]) and self._mean_fits(memory[1], memory[2])
 
     def recall(self, memory):
         self.previous_w, self.sum_w, self.count = memory

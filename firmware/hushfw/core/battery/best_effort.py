@@ -15,7 +15,6 @@ With export, demand and draw may be negative. Memory: the draw before, or NOTHIN
 """
 
 from hushfw.core.battery.controller import NOTHING_YET, Controller
-from hushfw.core.battery.settings import MOST_DRAW_W
 
 
 class BestEffort(Controller):
@@ -24,9 +23,7 @@ class BestEffort(Controller):
 
     def __init__(self, settings, source):
         super().__init__(settings, source)
-        self.limits.check_usable(
-            self.limits.down, "to move 1 W for a step of %d s takes" % self.limits.step_s
-        )
+        self.limits.check_usable_for_a_watt()
         self.previous_w = NOTHING_YET
 
     def _step(self, demand_w):
@@ -42,8 +39,7 @@ class BestEffort(Controller):
         return (self.previous_w,)
 
     def fits(self, charge, memory):
-        least_w = -MOST_DRAW_W if self.limits.export else 0
-        return memory[0] == NOTHING_YET or least_w <= memory[0] <= MOST_DRAW_W
+        return self._can_be_previous(memory[0])
 
     def recall(self, memory):
         self.previous_w = memory[0]
@@ -61,7 +57,7 @@ class Idling(BestEffort):
 
     def _hold(self, demand_w, wish_w):
         limits = self.limits
-        power_w = min(limits.charge_rate_w, max(-limits.discharge_rate_w, wish_w - demand_w))
+        power_w = limits.power_towards(demand_w, wish_w)
         if limits.holds(limits.after(self.charge, power_w)):
             return demand_w + power_w
         return demand_w

@@ -13,7 +13,7 @@ Whole Ws come first so that a battery whose efficiency is configured anew keeps 
 """
 
 from hushfw.core.battery.limits import Limits
-from hushfw.core.battery.settings import MOST_DEMAND_W
+from hushfw.core.battery.settings import MOST_DEMAND_W, MOST_DRAW_W
 from hushfw.core.errors import HushError
 
 NOTHING_YET = -(1 << 40)
@@ -103,6 +103,11 @@ class Controller:
     def take(self, parsed):
         self.charge, memory = parsed
         self.recall(memory)
+
+    def _can_be_previous(self, grid_w):
+        """Whether a memory may say that this was the draw before, or that there was none."""
+        least_w = -MOST_DRAW_W if self.limits.export else 0
+        return grid_w == NOTHING_YET or least_w <= grid_w <= MOST_DRAW_W
 
     def _draw(self, demand_w, grid_w):
         """Commits a draw that the battery can make good."""

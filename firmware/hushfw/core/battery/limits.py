@@ -79,6 +79,10 @@ class Limits:
                 % (usable // self.unit, why, -(-needed // self.unit))
             )
 
+    def check_usable_for_a_watt(self):
+        """Refuses a battery that could not even give 1 W for a step."""
+        self.check_usable(self.down, "to move 1 W for a step of %d s takes" % self.step_s)
+
     def holds(self, charge):
         return self.low <= charge <= self.high
 
@@ -87,6 +91,10 @@ class Limits:
         if power_w >= 0:
             return charge + power_w * self.up
         return charge + power_w * self.down
+
+    def power_towards(self, demand_w, wish_w):
+        """The power within both rates that brings the draw nearest to the wish."""
+        return min(self.charge_rate_w, max(-self.discharge_rate_w, wish_w - demand_w))
 
     def lo(self, charge, demand_w):
         """The least draw that is possible."""

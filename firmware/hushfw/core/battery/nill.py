@@ -40,8 +40,7 @@ class Nill(Controller):
 
     def __init__(self, settings, source):
         super().__init__(settings, source)
-        limits = self.limits
-        limits.check_usable(limits.down, "to move 1 W for a step of %d s takes" % limits.step_s)
+        self.limits.check_usable_for_a_watt()
         self.steady_w = read(settings, NILL, "steady_w")
         if self.steady_w is None:
             self.steady_w = NOTHING_YET
@@ -109,9 +108,7 @@ class Nill(Controller):
         self.steps = 0
 
     def _reach(self, demand_w, wish_w):
-        limits = self.limits
-        power_w = min(limits.charge_rate_w, max(-limits.discharge_rate_w, wish_w - demand_w))
-        return limits.after(self.charge, power_w)
+        return self.limits.after(self.charge, self.limits.power_towards(demand_w, wish_w))
 
     def _target(self, demand_w):
         if self.phase == STEADY:
