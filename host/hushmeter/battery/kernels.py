@@ -16,8 +16,7 @@ times the cost of the step; so a tape and the thresholds of a table are None whe
 All is in one file because what is compiled is made anew only when its own file has changed.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -26,8 +25,8 @@ from numpy.typing import NDArray
 from hushfw.core.battery.controller import NOTHING_YET
 from hushfw.core.battery.nill import HIGH, LOW, STEADY
 from hushfw.core.battery.settings import MOST_DEMAND_W
+from hushmeter.compiler import Function, compiled
 
-Function = TypeVar("Function", bound=Callable[..., object])
 Record = Any
 Whole = Any
 """int64 in compiled code."""
@@ -51,14 +50,6 @@ _ROUNDS = 10
 def inlined(function: Function) -> Function:
     """Compiled into what calls it."""
     return cast(Function, numba.njit(forceinline=True, error_model="numpy")(function))
-
-
-def compiled(function: Function) -> Function:
-    """Compiled at the first call and kept: beside this file, or in the user's cache folder."""
-    try:
-        return cast(Function, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # no folder can be written
-        return cast(Function, numba.njit(nogil=True)(function))
 
 
 @inlined

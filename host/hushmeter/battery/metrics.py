@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hushmeter.battery import information
+from hushmeter.battery import attacks, information
 from hushmeter.battery.books import Units, energy_balance_error_ws
 from hushmeter.battery.information import Information
 from hushmeter.battery.reconstruction import REACH, reconstruction_r2
@@ -40,7 +40,7 @@ Watts = NDArray[np.int64]
 
 DAY_S = 86400
 BIN_W = 20
-THRESHOLD_W = 20
+THRESHOLD_W = attacks.THRESHOLD_W
 SHUFFLES = 8
 LEAST_SAMPLES = 4 * (2 * REACH + 1)
 

@@ -66,8 +66,8 @@ def stepping(out: Path | None, as_json: bool, **given: Any) -> None:
     Example:
       hushmeter study stepping --quick --out out/stepping
     """
+    from hushmeter.battery.simulator import usable_processors
     from hushmeter.study import stepping as experiment
-    from hushmeter.study.run import cores
 
     _check(given, out)
     began = time.perf_counter()
@@ -77,7 +77,7 @@ def stepping(out: Path | None, as_json: bool, **given: Any) -> None:
         found = experiment.study(
             homes,
             given["seed"],
-            given["jobs"] or cores(),
+            given["jobs"] or usable_processors(),
             given["dask"],
             lambda done, total: bars.update(task, completed=done, total=total),
         )

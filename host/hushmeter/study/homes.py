@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hushmeter.battery.metrics import DAY_S
 from hushmeter.battery.record import record_of
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load
@@ -21,7 +22,6 @@ from hushmeter.loads.synthetic.street import PRESETS, Street
 
 Watts = NDArray[np.int64]
 
-DAY_S = 86400
 LEAST_DAYS = 2
 MOST_SAMPLES = 20_000_000
 """Of one home: what a process holds a dozen times over while it measures."""

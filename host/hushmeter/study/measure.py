@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from hushmeter.battery import attacks, information, metrics
 from hushmeter.battery.information import Information
+from hushmeter.battery.metrics import DAY_S
+from hushmeter.battery.setups import WS_PER_WH
 from hushmeter.battery.simulator import Simulation
-from hushmeter.study.homes import DAY_S, Home
+from hushmeter.study.homes import Home
 
 Watts = NDArray[np.int64]
 
 SHUFFLES = 4
-WS_PER_WH = 3600
 _WARM_UP_SHARE = 10
 
 

@@ -38,13 +38,6 @@ CONNECT_S = 10
 WORKERS_S = 60
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run_all(  # noqa: PLR0913
     function: Callable[[Home, Work], Result],
     homes: Sequence[Home],

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hushmeter.battery.metrics import BIN_W, THRESHOLD_W
+from hushmeter.battery.metrics import BIN_W, DAY_S, THRESHOLD_W
 from hushmeter.study import equal_privacy
 from hushmeter.study.equal_privacy import GRID_WH, REFERENCES_WH, Ratio
-from hushmeter.study.homes import DAY_S, Home
+from hushmeter.study.homes import Home
 from hushmeter.study.measure import SHUFFLES, Point, Row, draw_of, measured, warm_up_samples
 from hushmeter.study.published import PAPER, STUDIED_WH, Rows, Statement, statements
 from hushmeter.study.run import Progress, rounded, run_all

@@ -1,4 +1,4 @@
-"""The compiler, and random numbers inside compiled code.
+"""Random numbers inside compiled code.
 
 A stream of random numbers is SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014): a counter with a fixed stride whose values are mixed. A stream begins
@@ -7,14 +7,11 @@ of a library can move it. At most 1e4 numbers are drawn from each of 4e5 streams
 overlap has probability below 1e-4. Never for secrets.
 """
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., object])
+from hushmeter.compiler import compiled
+
 Stream = NDArray[np.uint64]
 """The counter of a stream, shape (1,)."""
 
@@ -23,11 +20,6 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 _SHIFT_53 = np.uint64(11)
-
-
-def compiled(function: Function) -> Function:
-    """Compiled at the first call, kept on disk; runs without the interpreter's lock."""
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
 
 
 @compiled

@@ -11,8 +11,9 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from hushmeter.compiler import compiled
 from hushmeter.loads.synthetic.activities import SLOT_S, SLOTS
-from hushmeter.loads.synthetic.compiled import begin, compiled, normal
+from hushmeter.loads.synthetic.compiled import begin, normal
 
 LATITUDE_DEG = 52.8
 """Loughborough, where the measured homes were."""

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hushmeter.compiler import compiled
 from hushmeter.loads.synthetic.activities import SLOT_S, SLOTS, Activity
 from hushmeter.loads.synthetic.appliances import LIGHT, Length, Shape
-from hushmeter.loads.synthetic.compiled import Stream, begin, compiled, exponential, uniform
+from hushmeter.loads.synthetic.compiled import Stream, begin, exponential, uniform
 from hushmeter.loads.synthetic.home import Home, Tables
 from hushmeter.loads.synthetic.residents import ACTIVE, ASLEEP, OUT
 

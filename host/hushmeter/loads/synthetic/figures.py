@@ -32,7 +32,7 @@ Days = NDArray[np.float64]
 HALF_HOURS = 48
 PEAK_HOMES = 100
 _HALF_HOUR_S = 1800
-_WINTER, _SUMMER = (12, 1, 2), (6, 7, 8)
+WINTER, SUMMER = (12, 1, 2), (6, 7, 8)
 _LEAST_SEASON_DAYS = 7
 _YEAR_DAYS = 365.25
 _HOMES_FOR_TENTHS = 20
@@ -188,8 +188,8 @@ class Tally:
         ]
 
     def _seasons(self) -> list[Figure]:
-        winter_w, summer_w = self._season(_WINTER), self._season(_SUMMER)
-        weekday_w = self._season(_WINTER, slice(0, 1))
+        winter_w, summer_w = self._season(WINTER), self._season(SUMMER)
+        weekday_w = self._season(WINTER, slice(0, 1))
         ratio = winter_w.mean() / summer_w.mean()
         return [
             Figure("winter_over_summer", _finite(ratio), 1.1, 1.5, "Elexon: 1.39"),

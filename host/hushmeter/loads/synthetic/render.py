@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hushmeter.compiler import compiled
 from hushmeter.loads.synthetic.appliances import Shape
-from hushmeter.loads.synthetic.compiled import Stream, begin, compiled, normal, uniform
+from hushmeter.loads.synthetic.compiled import Stream, begin, normal, uniform
 
 MINUTE_S = 60
 _EVENT_KEY = 1 << 40

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from hushmeter.loads.synthetic.appliances import LIGHT, NAMES
 from hushmeter.loads.synthetic.events import DAY_S
-from hushmeter.loads.synthetic.figures import ELEXON_YEAR_W, Tally
+from hushmeter.loads.synthetic.figures import ELEXON_YEAR_W, SUMMER, WINTER, Tally
 from hushmeter.loads.synthetic.street import Block, Events, Street
 from hushmeter.report.pictures.common import (
     LEFT_INCH,
@@ -28,7 +28,6 @@ _DAY_INCH = 3.2
 _STRONG_W = 1000
 _MIDDLE_W = 200
 _MOST_POINTS = 12_000
-_WINTER, _SUMMER = (12, 1, 2), (6, 7, 8)
 
 
 def week_png(street: Street, block: Block, place: int = 0) -> bytes:
@@ -123,8 +122,8 @@ def mean_day_png(total: Tally) -> bytes:
         lines = [Line2D([], [], color=theme.quiet, alpha=0.5, linewidth=6, label="published")]
         for label, months, colour, width in (
             ("synthetic", range(1, 13), theme.seen, 2.2),
-            ("synthetic, winter", _WINTER, theme.private, 1.1),
-            ("synthetic, summer", _SUMMER, theme.muted, 1.1),
+            ("synthetic, winter", WINTER, theme.private, 1.1),
+            ("synthetic, summer", SUMMER, theme.muted, 1.1),
         ):
             day_w = total.mean_day_w(months)
             if np.isnan(day_w).any():
