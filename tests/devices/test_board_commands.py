@@ -19,10 +19,10 @@ from click.testing import CliRunner, Result
 
 from hushfw.journal import EPOCH, Journal
 from hushmeter.cli import main
+from hushmeter.cluster.keyfile import fingerprint
 from hushmeter.devices import firmware
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.findings import Examination, about_meter
-from hushmeter.devices.provisioning import fingerprint
 from tests.devices.kit import UnixBoard, write
 
 AUTHORITY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
@@ -261,9 +261,11 @@ def test_monitor_ends_cleanly_at_an_interrupt_and_disturbs_nothing(board: Path) 
     [
         (["--authority", "xyz"], "neither 64 hexadecimal digits nor a file"),
         (["--driver", "magic"], "known drivers: replay"),
-        (["--controller-set", "lift"], "must be NAME=INTEGER"),
+        (["--controller-set", "lift"], "must be name=value with a whole number"),
+        (["--driver-set", "a=1", "--driver-set", "a=2"], "a is given twice"),
         (["--capacity-wh", "5"], "--controller none has no battery"),
         (["--greatest-epsilon", "0"], "must be above 0"),
+        (["--greatest-epsilon", "1e999999999"], "must be above 0"),
         (["--permit", "weak"], "permitted_modes"),
         (["--meter-id", "0"], "meter_id"),
         (["--watchdog-ms", "5"], "watchdog_ms"),

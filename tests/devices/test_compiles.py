@@ -4,8 +4,9 @@ import pytest
 
 from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import board_names, load_board
-from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
+from hushmeter.devices.bytecode import STAY_SOURCE, check_fit, compile_files
 from hushmeter.devices.facts import Board
+from hushmeter.errors import HushmeterError
 
 BOARDS = [load_board(name) for name in board_names()]
 
@@ -29,3 +30,11 @@ def test_every_board_with_native_code_says_for_which_processor() -> None:
     assert len(BOARDS) >= 5
     for board in BOARDS:
         assert board.bytecode is not None and board.bytecode.architecture != "none"
+
+
+@pytest.mark.parametrize("version", ["3", "16", "63"])
+def test_bytecode_of_another_version_does_not_fit_because_a_digit_is_the_same(version: str) -> None:
+    board = next(board for board in BOARDS if board.bytecode and board.bytecode.version == "6.3")
+    check_fit({"hushfw/app.mpy": bytes((ord("M"), 6, 0, 31))}, board)
+    with pytest.raises(HushmeterError, match=f"as bytecode {version}.0; "):
+        check_fit({"hushfw/app.mpy": bytes((ord("M"), int(version), 0, 31))}, board)

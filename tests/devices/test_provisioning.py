@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hushmeter.devices.provisioning import own_files, read_authority
+from hushmeter.cluster.keyfile import read_authority
+from hushmeter.devices.provisioning import own_files
 from hushmeter.errors import HushmeterError
 
 KEY = bytes(range(32))

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from hushmeter.cluster.keyfile import new_key, read_seed
+from hushmeter.cluster.keyfile import fingerprint, new_key, read_seed
 from hushmeter.cluster.roster import Authority
-from hushmeter.devices.provisioning import fingerprint
 
 
 @click.command()

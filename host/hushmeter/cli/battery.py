@@ -7,34 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hushmeter.cli.values import settings
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
     from hushmeter.battery.setups import Battery
 
 _FILE = click.Path(path_type=Path)
-
-
-def own_settings(
-    ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, int]:
-    """name=value, repeated; whole numbers."""
-    settings: dict[str, int] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        try:
-            number = int(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name:
-            raise HushmeterError(
-                f"{option.opts[0]} {text!r}; it must be name=value with a whole number, "
-                "such as offset_w=115"
-            )
-        if name in settings:
-            raise HushmeterError(f"{option.opts[0]} {name} is given twice")
-        settings[name] = number
-    return settings
 
 
 def battery_options(command: Any) -> Any:
@@ -53,7 +32,7 @@ def battery_options(command: Any) -> Any:
             click.option("--minimum-wh", default=0, help="Least charge.", **whole),
             click.option("--maximum-wh", type=int, help="Greatest charge. [default: capacity]"),
             click.option(
-                "--set", "own", multiple=True, callback=own_settings, metavar="NAME=VALUE",
+                "--set", "own", multiple=True, callback=settings, metavar="NAME=VALUE",
                 help="A setting of the controller's own, such as offset_w=115; repeatable.",
             ),
             click.option("--table", type=_FILE, help="Policy file of the controller table."),
@@ -64,7 +43,7 @@ def battery_options(command: Any) -> Any:
             click.option("--second-capacity-wh", type=int, help="[default: as the first]"),
             click.option("--second-rate-w", type=int, help="[default: as the first]"),
             click.option(
-                "--second-set", "second_own", multiple=True, callback=own_settings,
+                "--second-set", "second_own", multiple=True, callback=settings,
                 metavar="NAME=VALUE",
             ),
             click.option("--second-table", type=_FILE),

@@ -7,8 +7,6 @@ from hushmeter.devices.console import Console
 from hushmeter.devices.meterlink import PATIENCE_S
 from hushmeter.devices.ports import choose_port
 
-_HOST_CHIP = "host"
-
 board_option = click.option(
     "--board", "board_name", required=True, metavar="NAME", help="Which board it is."
 )
@@ -26,9 +24,6 @@ patience_option = click.option(
 
 
 def prompt_of(port: str, board: Board | None, patience_s: float = PATIENCE_S) -> Console:
-    """The console of a board; entering it opens the prompt.
-
-    A process of the unix port would end where a board restarts its interpreter.
-    """
-    fresh = board is None or board.chip != _HOST_CHIP
+    """The console of a board; entering it opens the prompt."""
+    fresh = board is None or not board.is_process
     return Console(choose_port(port, board), patience_s=patience_s, fresh=fresh)

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 
 from hushmeter import __version__
 from hushmeter.assets import main_script
-from hushmeter.cli.image import boards_with_image, describe
-from hushmeter.devices.boards import Board, load_board
+from hushmeter.cli.image import describe
+from hushmeter.devices.boards import Board, boards_with_image, load_board
 from hushmeter.devices.ports import PortError, check_free
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.errors import HushmeterError

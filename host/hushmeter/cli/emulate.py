@@ -23,6 +23,7 @@ from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT, Battery
 from hushmeter.cli.battery import batteries, battery_options
 from hushmeter.cli.guests import Guests, check_port_options
+from hushmeter.cli.values import positive_fraction
 from hushmeter.cluster.store import Store
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.controller import ControllerPlan
@@ -48,20 +49,14 @@ _MOST_SYNTHETIC_DAYS = 15_000
 _PAIRS_BY_HAND = 150
 _DEMO_LOAD = "uci-2007-02-01.csv"
 _DATA = "HUSHMETER_DATA"
-_EXPONENT_DIGITS = 3
 
 
 def _epsilon(ctx: click.Context, option: click.Parameter, text: str) -> Fraction | None:
     """The Fraction of a positive decimal or fraction; None for inf, no noise."""
     if text.strip().lower() in ("inf", "infinity"):
         return None
-    exponent = text.lower().partition("e")[2]
-    try:
-        # A number with an exponent is written out, so a long one would take for ever.
-        epsilon = Fraction(text if len(exponent) <= _EXPONENT_DIGITS else "0")
-    except (ValueError, ZeroDivisionError):
-        epsilon = Fraction(0)
-    if epsilon <= 0 or max(epsilon.as_integer_ratio()) >= 1 << 32:
+    epsilon = positive_fraction(text)
+    if epsilon is None or max(epsilon.as_integer_ratio()) >= 1 << 32:
         raise HushmeterError(
             f"--epsilon is {text!r}; it must be inf, or a positive number of at most nine digits "
             "such as 0.5, 1 or 3/2"
@@ -266,7 +261,7 @@ def _boards(text: str, meters: int) -> tuple[str, ...]:
     board = load_board(name)
     if count and not (count.isdecimal() and 0 < int(count) <= meters):
         raise HushmeterError(f"--board {text}: the number behind the colon is 1 to {meters}")
-    if board.chip == "host":
+    if board.is_process:
         return ()
     return (board.name,) * (int(count) if count else meters)
 

@@ -6,8 +6,8 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from hushmeter.cli.battery import batteries, battery_options
+from hushmeter.cli.values import day
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ _COLUMNS = (
 _FILE = click.Path(path_type=Path)
 
 
-def _day(ctx: click.Context, option: click.Parameter, text: str | None) -> date | None:
+def _sizes(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int]:
     if text is None:
-        return None
+        return []
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
+        return [int(one) for one in text.split(",")]
     except ValueError as error:
-        raise HushmeterError(f"--day is {text!r}; it must be a day such as 2023-01-01") from error
+        raise HushmeterError(
+            f"--sizes is {text!r}; it must be whole Wh with commas between, such as 100,250,500"
+        ) from error
 
 
 def _output_options(command: Any) -> Any:
@@ -53,9 +56,17 @@ def _output_options(command: Any) -> Any:
                 "--truth", "truth_file", type=_FILE,
                 help="What `hushmeter homes --truth` wrote, for the appliance attack.",
             ),
-            click.option("--day", callback=_day, help="Day shown. [default: a usual one]"),
+            click.option("--day", callback=day, help="Day shown. [default: a usual one]"),
             click.option("--out", type=_FILE, help="CSV: time,demand_w,grid_w,charge_wh."),
-            click.option("--plot", type=_FILE, help="PNG; with several also NAME-controllers.png."),
+            click.option(
+                "--sizes", "sizes_wh", callback=_sizes, metavar="WH[,WH...]",
+                help="Measure behind batteries of these sizes too, each charged and emptied in an "
+                "hour.",
+            ),
+            click.option(
+                "--plot", type=_FILE,
+                help="PNG; with several also NAME-controllers.png, with --sizes NAME-sizes.png.",
+            ),
             click.option("--page", "page_file", type=_FILE, help="HTML, in one file."),
             click.option(
                 "--json", "as_json", is_flag=True, help="One JSON object on standard output."
@@ -105,8 +116,10 @@ def hide(**given: Any) -> None:
       hushmeter hide --controller ls2 --capacity-wh 500 --rate-w 500 --load load.csv \\
         --seed 1 --out out.csv --plot out.png --page out.html
       hushmeter hide --controller be,nill,ls2 --load load.csv --page out.html
+      hushmeter hide --controller be,ls2 --load load.csv --sizes 100,250,500,1000 --plot out.png
     """
     from hushmeter.battery.setups import setups
+    from hushmeter.battery.sizes import over_sizes
     from hushmeter.outputs import Outputs
 
     named = [name.strip() for name in given["controller"].split(",") if name.strip()]
@@ -123,7 +136,21 @@ def hide(**given: Any) -> None:
             )
             chosen += [one for one in everything if one.label not in written]
         tables = _tables(outputs, given["out"], written)
+        if given["sizes_wh"] and second is not None:
+            raise HushmeterError("--sizes is of one battery; leave out --second")
         report, judged = _run(record, chosen, given, tables)
+        if given["sizes_wh"]:
+            with _bars(given["as_json"]) as progress:
+                report.sizes = over_sizes(
+                    record,
+                    named,
+                    battery,
+                    given["sizes_wh"],
+                    _judging(record, given),
+                    _seed(given),
+                    given["export"],
+                    progress,
+                )
         _draw(outputs, report, given)
     _tell(report, judged, len(written), given, outputs.paths)
 
@@ -171,6 +198,15 @@ class _Bars:
         self.bars.update(self.bars.tasks[-1].id, completed=done, total=total)
 
 
+@contextmanager
+def _bars(as_json: bool) -> Iterator[_Bars]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:>18}"), BarColumn(), TaskProgressColumn())
+    hidden = as_json and not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=hidden) as bars:
+        yield _Bars(bars)
+
+
 def _run(
     record: Record, chosen: list[Setup], given: dict[str, Any], tables: dict[str, BinaryIO]
 ) -> tuple[BatteryReport, list[dict[str, Any]]]:
@@ -182,19 +218,19 @@ def _run(
     window = day_window(record, judging.options.warm_up_s, given["day"])
     report = BatteryReport.of(record, window)
     report.command = shlex.join(["hushmeter", *sys.argv[1:]])
-    seed = int(given["seed"]) if given["seed"].isdecimal() else given["seed"]
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>18}"), BarColumn(), TaskProgressColumn())
-    hidden = given["as_json"] and not console.is_terminal
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=hidden) as bars:
-        progress = _Bars(bars)
-        for judged in compare(record, chosen, judging, seed, progress):
+    with _bars(given["as_json"]) as progress:
+        for judged in compare(record, chosen, judging, _seed(given), progress):
             report.add(judged)
             label = judged.label
             if label in tables:
                 for done in write_run(tables[label], record, judged.run):
                     progress(f"{label}, writing", done, record.steps)
     return report, [run.figures for run in report.runs]
+
+
+def _seed(given: dict[str, Any]) -> int | str:
+    seed: str = given["seed"]
+    return int(seed) if seed.isdecimal() else seed
 
 
 def _judging(record: Record, given: dict[str, Any]) -> Judging:
@@ -274,6 +310,8 @@ def _tell(
             found = judged[0] | ({"compared": judged[1:]} if len(judged) > 1 else {})
         else:
             found = {"runs": judged}
+        if report.sizes:
+            found["sizes"] = [row.summary() for row in report.sizes]
         click.echo(json.dumps(found, allow_nan=False))
         return
     from hushmeter.report import battery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hushmeter.cli.values import day
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -39,13 +40,6 @@ def _residents(ctx: click.Context, option: click.Parameter, text: str | None) ->
     return residents
 
 
-def _date(ctx: click.Context, option: click.Parameter, text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError as error:
-        raise HushmeterError(f"--start is {text!r}; it must be a day such as {_START}") from error
-
-
 @click.command()
 @click.option("--homes", "count", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--days", type=click.IntRange(1, 36_500), default=7, show_default=True)
@@ -54,7 +48,7 @@ def _date(ctx: click.Context, option: click.Parameter, text: str) -> date:
     help="1 to 5, or a list taken in turn. [default: household sizes as published]",
 )  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same homes.")
-@click.option("--start", callback=_date, default=_START, show_default=True, help="The first day.")
+@click.option("--start", callback=day, default=_START, show_default=True, help="The first day.")
 @click.option(
     "--step", type=click.Choice(["60", "1"]), default="60", show_default=True,
     help="Seconds a row; with 1 also surges, switching and noise within a minute.",

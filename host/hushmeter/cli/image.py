@@ -19,8 +19,6 @@ from hushmeter.devices.images import (
 )
 from hushmeter.devices.trust import Consent, Pin
 
-__all__ = ["boards_with_image", "describe", "fetch", "image"]
-
 
 def fetch(board: Board, consent: Consent) -> Path:
     """Download a board's image with a bar on standard error; return where it is."""

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hushfw.core.roster import MAX_START_S, mode_names
-from hushmeter.devices.monitor import Event, plain
-from hushmeter.devices.provisioning import fingerprint
+from hushmeter.cluster.keyfile import fingerprint
+from hushmeter.devices.monitor import Event
+from hushmeter.printable import plain
 
 _LAST = 12
 _FIGURES = ("hello", "status", "life")

@@ -1,7 +1,6 @@
 """``hushmeter provision``: makes a board a meter of a street."""
 
 import json
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from hushfw.core import config
 from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT
 from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
+from hushmeter.cli.values import positive_fraction, settings
+from hushmeter.cluster.keyfile import read_authority
 from hushmeter.devices.boards import Board, load_board
 from hushmeter.devices.provision import Floors, MeterPlan, configuration
 from hushmeter.devices.provisioning import (
     Provisioned,
     default_watchdog_ms,
     driver_settings,
-    read_authority,
 )
 from hushmeter.devices.provisioning import provision as provision_board
 from hushmeter.errors import HushmeterError
@@ -26,39 +26,21 @@ from hushmeter.errors import HushmeterError
 _SIMPLE = "none"
 
 
-def _settings(option: str, pairs: Iterable[str]) -> dict[str, int]:
-    """KEY=INTEGER options as an object."""
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        try:
-            found[name] = int(value)
-        except ValueError:
-            equals = ""
-        if not (name and equals):
-            raise HushmeterError(f"{option} {pair}: must be NAME=INTEGER, such as n=16")
-    return found
-
-
 def _controller(options: dict[str, Any]) -> dict[str, Any]:
     """The controller's object; a battery's size belongs to every controller but none."""
     name = SHORT.get(options["controller"], options["controller"])
-    settings = _settings("--controller-set", options["controller_set"])
     sizes = {"capacity_wh": options["capacity_wh"], "rate_w": options["rate_w"]}
     given = {field: value for field, value in sizes.items() if value is not None}
-    if name == _SIMPLE and (given or settings):
+    if name == _SIMPLE and (given or options["controller_set"]):
         raise HushmeterError(
             "--controller none has no battery", hint="leave its settings out, or name a controller"
         )
-    return {"name": name, **given, **settings}
+    return {"name": name, **given, **options["controller_set"]}
 
 
 def _epsilon(text: str) -> Fraction:
-    try:
-        epsilon = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        epsilon = Fraction(0)
-    if epsilon <= 0:
+    epsilon = positive_fraction(text)
+    if epsilon is None:
         raise HushmeterError(f"--greatest-epsilon {text}: must be above 0, such as 1 or 1/2")
     return epsilon
 
@@ -77,9 +59,7 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
             options["shortest_slot_s"],
         ),
         controller=_controller(options),
-        driver=driver_settings(
-            board, options["driver"], _settings("--driver-set", options["driver_set"])
-        ),
+        driver=driver_settings(board, options["driver"], options["driver_set"]),
         export=options["export"],
         actuator=options["actuator"],
         permitted_modes=options["permit"],
@@ -122,6 +102,7 @@ def _lines(done: Provisioned) -> list[str]:
 @click.option(
     "--driver-set",
     multiple=True,
+    callback=settings,
     metavar="NAME=N",
     help="A setting of the driver; its pins come from the board's file.",
 )
@@ -134,7 +115,11 @@ def _lines(done: Provisioned) -> list[str]:
 @click.option("--capacity-wh", type=int, metavar="N", help="The battery's capacity.")
 @click.option("--rate-w", type=int, metavar="N", help="Its greatest charge and discharge power.")
 @click.option(
-    "--controller-set", multiple=True, metavar="NAME=N", help="Another setting of the controller."
+    "--controller-set",
+    multiple=True,
+    callback=settings,
+    metavar="NAME=N",
+    help="Another setting of the controller.",
 )
 @click.option("--actuator", type=click.Choice(config.ACTUATORS), default=_SIMPLE, show_default=True)
 @click.option(

@@ -15,7 +15,6 @@ Everything is checked before any port is opened.
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Annotated
 
 import msgspec
 
-from hushmeter.devices.boards import load_board
+from hushmeter.devices.boards import load_board, read_table
 from hushmeter.devices.facts import Board, Table, Wire
 from hushmeter.errors import HushmeterError
 
@@ -92,15 +91,7 @@ def load(path: Path) -> dict[str, Place]:
     HushmeterError
         The file cannot be read or breaks a rule; the message names the file and the place in it.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        bench = msgspec.convert(raw, _Bench)
-    except OSError as error:
-        raise HushmeterError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise HushmeterError(f"{path}: is not TOML: {error}") from error
-    except msgspec.ValidationError as error:
-        raise HushmeterError(f"{path}: {error}") from error
+    bench = read_table(path, _Bench)
     problem = next(_problems(bench), None)
     if problem is not None:
         raise HushmeterError(f"{path}: {problem}")

@@ -8,13 +8,13 @@ board.capabilities`), never for a board's name. The facts' types are in
 import functools
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from hushmeter.assets import boards_dir
 from hushmeter.devices import rules
-from hushmeter.devices.facts import Board, Capability, Filesystem, Flash, Heap, Image
+from hushmeter.devices.facts import Board, Capability, Filesystem, Flash, Heap, Image, Table
 from hushmeter.errors import HushmeterError
 
 __all__ = [
@@ -27,21 +27,28 @@ __all__ = [
     "board_names",
     "boards_with_image",
     "load_board",
+    "read_table",
     "recognise",
 ]
 
+T = TypeVar("T", bound=Table)
 
-def _read(path: Path) -> Board:
-    """One board file, checked; a :class:`HushmeterError` names the file and the field."""
+
+def read_table(path: Path, kind: type[T]) -> T:
+    """A TOML file as a table; a :class:`HushmeterError` names the file and the field."""
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        board = msgspec.convert(raw, Board)
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
     except OSError as error:
         raise HushmeterError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise HushmeterError(f"{path}: is not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise HushmeterError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> Board:
+    """One board file, checked; a :class:`HushmeterError` names the file and the field."""
+    board = read_table(path, Board)
     problem = rules.problem(board, path.parent.name)
     if problem is not None:
         raise HushmeterError(f"{path}: {problem}")

@@ -56,7 +56,8 @@ def check_fit(files: Mapping[str, bytes], board: Board) -> None:
         mark, version, flags = data[:3]
         native = flags >> 2
         made = f"{version}.{flags & 3}"
-        if mark != _MARK or (made != wanted if native else f"{version}." not in f"{wanted}."):
+        same = made == wanted if native else str(version) == wanted.partition(".")[0]
+        if mark != _MARK or not same:
             raise HushmeterError(
                 f"mpy-cross made {path} as bytecode {made}; board {board.name} loads {wanted}",
                 hint="install the mpy-cross that goes with the board's MicroPython, "

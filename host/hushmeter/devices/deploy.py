@@ -108,11 +108,6 @@ class Plan:
     clean: list[str]
     digests: dict[str, str] = field(repr=False)
 
-    @property
-    def written_bytes(self) -> list[int]:
-        """Size of every file that will be written."""
-        return [len(data) for data in self.send.values()]
-
 
 def look(files: BoardFiles) -> Found:
     """Read what a deployment depends on."""

@@ -13,7 +13,7 @@ from hushmeter.devices.console import Console, Identity, PromptError
 from hushmeter.devices.findings import ADVICE, Examination, about_meter, about_room
 from hushmeter.devices.firmware import FOLDER, PLACES
 from hushmeter.devices.greeting import greet
-from hushmeter.devices.meterlink import Health, NoMeter, ask_if_known, await_health
+from hushmeter.devices.meterlink import NoMeter, ask_if_known, await_health
 from hushmeter.devices.provision import CONFIG_FILE
 from hushmeter.errors import HushmeterError
 
@@ -86,7 +86,7 @@ def _restarted(
 ) -> None:
     """Ask the meter how it is after the look at its files."""
     try:
-        health: Health = await_health(console.address, restart_s * console.slowness)
+        health = await_health(console.address, restart_s * console.slowness)
     except NoMeter:
         seen.add(
             "does_not_start",

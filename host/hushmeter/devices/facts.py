@@ -262,6 +262,11 @@ class Board(Table, frozen=True):
     checked: tuple[Check, ...] = ()
 
     @property
+    def is_process(self) -> bool:
+        """Whether it is a process of this machine: it ends where a board would restart."""
+        return self.chip == "host"
+
+    @property
     def on_silicon(self) -> bool:
         """Whether anything was ever checked on a real one."""
         return any(check.how == "silicon" for check in self.checked)

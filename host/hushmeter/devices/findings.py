@@ -6,7 +6,7 @@ from typing import Any
 from hushfw.core.roster import mode_names
 from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Identity
-from hushmeter.devices.monitor import plain
+from hushmeter.printable import plain
 
 _LEAST_FREE_BYTES = 65536
 # The loader gives up after three; a restart or two by hand are no loop.

@@ -11,7 +11,7 @@ once from :func:`flash_files`: what both put there is made here.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ FOLDER = "fw"
 USE_FILE = "fw/use.json"
 MANIFEST = "manifest.json"
 LOADER = "main.py"
-MAINTENANCE_FLAG = "fw/maintenance"
 OLD_PACKAGE = "hushfw"
 """Where the firmware lay before there were two places."""
 
@@ -60,14 +59,11 @@ class Manifest:
             fields: dict[str, Any] = json.loads(data)
             if fields["format"] != _FORMAT:
                 return None
-            files = {str(path): (int(n), str(digest)) for path, (n, digest) in _pairs(fields)}
+            entries = fields["files"].items()
+            files = {str(path): (int(n), str(digest)) for path, (n, digest) in entries}
             return Manifest(printable(str(fields["version"])), fields["mpy"], fields["arch"], files)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-
-
-def _pairs(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from fields["files"].items()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import BinaryIO, Literal
 
 from hushmeter.devices import trust
 from hushmeter.devices.boards import Board, Image
+from hushmeter.devices.folders import user_folder
 from hushmeter.devices.formats import check_image
 from hushmeter.errors import HushmeterError
 
@@ -33,18 +34,7 @@ _TIMEOUT_S = 30
 
 def cache_dir() -> Path:
     """The user's cache folder of this project; it need not exist yet."""
-    own = os.environ.get(VARIABLE)
-    if own:
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    # The rule for that variable: a relative path is invalid and ignored.
-    if shared and Path(shared).is_absolute():
-        return Path(shared) / "hushmeter"
-    try:
-        return Path.home() / ".cache" / "hushmeter"
-    except RuntimeError as error:
-        message = "there is no home folder to keep images in"
-        raise HushmeterError(message, hint=f"name a folder with {VARIABLE}") from error
+    return user_folder(VARIABLE, "XDG_CACHE_HOME", ".cache", "images")
 
 
 def _image(board: Board) -> Image:

@@ -14,6 +14,7 @@ from hushmeter.devices.address import Address
 from hushmeter.devices.meterlink import ask_if_known, open_link
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, LinkTimeout
+from hushmeter.printable import plain
 
 _LISTEN_S = 0.2
 _PAUSE_S = 1.0
@@ -36,16 +37,8 @@ class Event:
     fields: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """An object fit for JSON: keys become hexadecimal digits."""
+        """An object fit for JSON, with keys that stay."""
         return {"event": self.kind, "time_s": round(self.time_s, 3), **plain(self.fields)}
-
-
-def plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a message with bytes as hexadecimal digits."""
-    return {
-        name: value.hex() if isinstance(value, bytes | bytearray) else value
-        for name, value in fields.items()
-    }
 
 
 def watch(

@@ -7,22 +7,16 @@ with everything that was made under it.
 """
 
 import fnmatch
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hushfw.core import config as device_config
 from hushfw.core.roster import mode_names
-from hushmeter.cluster.keyfile import read_seed
-from hushmeter.cluster.roster import Authority
+from hushmeter.cluster.keyfile import fingerprint
 from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles
 from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Console
@@ -32,6 +26,7 @@ from hushmeter.devices.meterlink import PATIENCE_S, await_health
 from hushmeter.devices.provision import (
     CONFIG_FILE,
     IDENTITY_FILE,
+    PAIRS_FILE,
     SEED_FILE,
     MeterPlan,
     files,
@@ -45,7 +40,7 @@ _HOMES = ("home.bin", "home.bin.old", "battery.log", "battery.log.old")
 _OWN = (
     CONFIG_FILE,
     IDENTITY_FILE,
-    "pairs.bin",
+    PAIRS_FILE,
     "keys-*.bin",
     "keys-*.new",
     "roster-*.bin",
@@ -54,7 +49,6 @@ _OWN = (
     *_HOMES,
     SEED_FILE,
 )
-_KEY_BYTES = 32
 
 
 class HasIdentity(HushmeterError):
@@ -102,49 +96,6 @@ class Provisioned:
             "insecure_modes": list(self.modes),
             "kept_identity": self.kept_identity,
         }
-
-
-def fingerprint(public_key: bytes) -> str:
-    """SHA-256 of a public key in groups of four hexadecimal digits."""
-    digits = hashlib.sha256(public_key).hexdigest()
-    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
-
-
-def read_authority(text: str) -> bytes:
-    """The authority's Ed25519 public key: 64 hexadecimal digits, or a file that holds it.
-
-    A file holds the digits, the 32 bytes, a PEM public key, or the key that
-    ``hushmeter authority`` made, of which only the public half is used.
-    """
-    is_file = Path(text).is_file()
-    data = Path(text).read_bytes() if is_file else text.encode()
-    if data.lstrip().startswith(b"-----BEGIN PRIVATE KEY"):
-        return Authority(read_seed(Path(text))).public_key
-    if data.lstrip().startswith(b"-----BEGIN"):
-        return _pem_key(text, data)
-    if is_file and len(data) == _KEY_BYTES:
-        return data
-    try:
-        key = bytes.fromhex(data.decode().strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise HushmeterError(
-            f"--authority {text}: neither 64 hexadecimal digits nor a file with a public key",
-            hint="ask the authority of the street for its Ed25519 public key; for a street of "
-            "your own make one with: hushmeter authority FILE --new",
-        )
-    return key
-
-
-def _pem_key(name: str, data: bytes) -> bytes:
-    try:
-        key = load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise HushmeterError(f"--authority {name}: no public key in PEM: {error}") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise HushmeterError(f"--authority {name}: the key is not an Ed25519 key")
-    return key.public_bytes_raw()
 
 
 def driver_settings(board: Board, name: str, settings: Mapping[str, int]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from hushmeter.devices.folders import user_folder
 from hushmeter.errors import HushmeterError
 
 VARIABLE = "HUSHMETER_CONFIG"
@@ -40,18 +41,7 @@ Consent = Callable[[Pin], bool]
 
 def config_dir() -> Path:
     """The user's configuration folder of this project; it need not exist yet."""
-    own = os.environ.get(VARIABLE)
-    if own:
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CONFIG_HOME")
-    # The rule for that variable: a relative path is invalid and ignored.
-    if shared and Path(shared).is_absolute():
-        return Path(shared) / "hushmeter"
-    try:
-        return Path.home() / ".config" / "hushmeter"
-    except RuntimeError as error:
-        message = "there is no home folder to keep accepted digests in"
-        raise HushmeterError(message, hint=f"name a folder with {VARIABLE}") from error
+    return user_folder(VARIABLE, "XDG_CONFIG_HOME", ".config", "accepted digests")
 
 
 def pinned(url: str) -> Pin | None:

@@ -15,8 +15,6 @@ from hushmeter.emulate.settings import StreetSettings
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.link import Link, Transport
 
-_HOST_CHIP = "host"
-
 
 class EmulatedMeter(Transport, Protocol):
     """A board that is not there: a transport that can be switched on and off."""
@@ -106,7 +104,7 @@ def street_meters(
                 guest.provision(files)
             return guest
         board = load_board(settings.board(index))
-        if board.chip == _HOST_CHIP:
+        if board.is_process:
             return on_unix(index, files)
         return EmulatedPico(
             board,

@@ -27,7 +27,6 @@ from hushmeter.devices.provisioning import HasIdentity, check_deployed, own_file
 from hushmeter.errors import HushmeterError
 from hushmeter.link import SerialTransport
 
-_HOST_CHIP = "host"
 _PAUSE_SHARE = 10
 _HOME_LOGS = ("home.bin.old", "home.bin")
 
@@ -89,7 +88,7 @@ class PortMeter:
     def __init__(self, text: str, patience_s: float = PATIENCE_S) -> None:
         self._board = _named_board(text)
         port = text.partition("=")[2] if self._board is not None else text
-        fresh = self._board is None or self._board.chip != _HOST_CHIP
+        fresh = self._board is None or not self._board.is_process
         device = ports.choose_port(port, self._board)
         self._console = Console(device, patience_s=patience_s, fresh=fresh)
         self._at_prompt = False

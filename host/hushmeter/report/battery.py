@@ -16,7 +16,15 @@ from hushmeter.battery.record import LONGEST_BRIDGED_S
 from hushmeter.battery.setups import WS_PER_WH
 from hushmeter.report import page as pages
 from hushmeter.report.battery_model import BatteryReport, Shown
-from hushmeter.report.pictures import FORMS, Form, Picture, battery, battery_compare, draw
+from hushmeter.report.pictures import (
+    FORMS,
+    Form,
+    Picture,
+    battery,
+    battery_compare,
+    battery_sizes,
+    draw,
+)
 
 _MICRO = 1_000_000
 _DIGITS = re.compile(r"[0-9]+")
@@ -33,10 +41,12 @@ class Row:
 
 
 def draw_pictures(report: BatteryReport, forms: Sequence[Form] = FORMS) -> list[Picture]:
-    """The day, and with several runs the comparison."""
+    """The day, with several runs the comparison, and the sizes where they were asked for."""
     plans = [battery.plan(report)]
     if len(report.runs) > 1 and report.hidden:
         plans.append(battery_compare.plan(report))
+    if report.sizes:
+        plans.append(battery_sizes.plan(report))
     return [draw(plan, forms) for plan in plans]
 
 

@@ -17,6 +17,7 @@ from hushmeter.battery.hiding import Judged
 from hushmeter.battery.metrics import DAY_S
 from hushmeter.battery.record import Record
 from hushmeter.battery.setups import WS_PER_WH
+from hushmeter.battery.sizes import SizeRow
 from hushmeter.errors import HushmeterError
 
 Floats = NDArray[np.float64]
@@ -75,6 +76,8 @@ class BatteryReport:
         In the order in which they are shown.
     command:
         The command line that repeats it; empty if there is none.
+    sizes:
+        The home behind batteries of several sizes, first without one; empty if nobody asked.
     """
 
     record: Record
@@ -82,6 +85,7 @@ class BatteryReport:
     demand_w: Floats
     runs: list[Shown] = field(default_factory=list)
     command: str = ""
+    sizes: list[SizeRow] = field(default_factory=list)
 
     @classmethod
     def of(cls, record: Record, window: Window) -> BatteryReport:

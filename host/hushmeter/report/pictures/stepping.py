@@ -61,7 +61,7 @@ def events(study: Study) -> Plan:
 
     def draw(form: Form) -> Sheet:
         titles = ["detected events a day", "share of them that is right"]
-        sheet, parts = panels(study, form, finding, titles, EVENT_CONTROLLERS)
+        sheet, parts = panels(source(study), form, finding, titles, EVENT_CONTROLLERS)
         parts[1].axhspan(100 * least, 100 * most, color=sheet.theme.band, linewidth=0)
         for name in EVENT_CONTROLLERS:
             own = rows_of(rows, name)
@@ -117,7 +117,7 @@ def ratios(study: Study) -> Plan:
     def draw(form: Form) -> Sheet:
         names = [*found, REFERENCE]
         titles = ["Markov mutual information (bits a sample)", "battery over that of LS2"]
-        sheet, parts = panels(study, form, finding, titles, names)
+        sheet, parts = panels(source(study), form, finding, titles, names)
         _curves(parts[0], sheet, study, first, names)
         _ratio_dots(parts[1], sheet, study)
         return sheet

@@ -1,4 +1,4 @@
-"""What the pictures of the stepping study share: marks of the controllers, panels, axes."""
+"""Curves of controllers, in the stepping study and over battery sizes: marks, panels, axes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ LABELS = {
     "ls1": "LS1",
     "ls2": "LS2",
     "rc": "RC",
+    "hold-mean": "hold-mean",
+    "smooth": "smooth",
+    "table": "table",
     "none": "no battery",
 }
 MEASURES = {"mi": "independent", "mi_binary": "binary, 20 W", "mi_markov": "Markov"}
@@ -48,6 +51,9 @@ MARKS = {
     "ls1": _Mark("#3f93b5", "#4f9fc0", "^"),
     "ls2": _Mark("#0f4a63", "#9ed6ee", "v"),
     "rc": _Mark("#4d7f2a", "#9ccc65", "P"),
+    "hold-mean": _Mark("#7a4fa3", "#c39be6", "X"),
+    "smooth": _Mark("#a03b6f", "#e58ab8", "*"),
+    "table": _Mark("#8a5a2b", "#d0a070", "h"),
     "none": _Mark("#5b6672", "#a0abb6", "", dashed=True),
 }
 
@@ -88,7 +94,7 @@ def curve(
 
 
 def panels(
-    study: Study, form: Form, finding: str, titles: Sequence[str], controllers: Iterable[str]
+    source_text: str, form: Form, finding: str, titles: Sequence[str], controllers: Iterable[str]
 ) -> tuple[Sheet, list[Axes]]:
     """A sheet with one panel a title, side by side or beneath each other, and the legend above."""
     names = list(controllers)
@@ -96,7 +102,7 @@ def panels(
     legend = 0.04 + _LEGEND_LINE_INCH * -(-len(names) // columns)
     rows = len(titles) if form.narrow else 1
     each = TITLE_INCH + _PANEL_INCH + TIME_LABELS_INCH
-    sheet = Sheet(form, legend + rows * each, finding, source(study), "")
+    sheet = Sheet(form, legend + rows * each, finding, source_text, "")
     across = len(titles) // rows
     room = form.width_inch - RIGHT_INCH - LEFT_INCH - (across - 1) * _GAP_INCH
     parts = []

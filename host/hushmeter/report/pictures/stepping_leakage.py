@@ -20,6 +20,7 @@ from hushmeter.report.pictures.stepping_common import (
     panels,
     rows_of,
     size_axis,
+    source,
     value_of,
 )
 from hushmeter.study.measure import Estimate
@@ -50,7 +51,7 @@ def sizes(study: Study) -> Plan:
 
     def draw(form: Form) -> Sheet:
         names = names_of(rows)
-        sheet, parts = panels(study, form, finding, list(MEASURES.values()), names)
+        sheet, parts = panels(source(study), form, finding, list(MEASURES.values()), names)
         for axes, measure in zip(parts, MEASURES, strict=True):
             for name in names:
                 own = rows_of(rows, name)
@@ -101,7 +102,7 @@ def homes(study: Study) -> Plan:
     )
 
     def draw(form: Form) -> Sheet:
-        sheet, parts = panels(study, form, finding, list(MEASURES.values()), names)
+        sheet, parts = panels(source(study), form, finding, list(MEASURES.values()), names)
         for axes, measure in zip(parts, MEASURES, strict=True):
             for column, name in enumerate(names):
                 values = [value_of(row, measure) for row in rows_of(study.homes, name)]
