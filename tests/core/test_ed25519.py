@@ -15,7 +15,7 @@ from vectors_crypto import (
 
 from hushfw.core import ed25519
 from hushfw.core.errors import HushError
-from hushfw.core.x25519 import P
+from hushfw.core.field import P
 
 SEED = bytes(range(32))
 MESSAGE = b"roster of a street"

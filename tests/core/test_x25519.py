@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors_crypto import X25519, X25519_AGREEMENT, X25519_ITERATED, X25519_LOW_ORDER
 
-from hushfw.core import x25519
+from hushfw.core import curve_integers, curve_programs, x25519
 from hushfw.core.errors import HushError
+from hushfw.core.field import P
 
 key_bytes = st.binary(min_size=32, max_size=32)
 
@@ -72,7 +73,7 @@ def test_public_keys_equal_another_implementation(private: bytes) -> None:
 @pytest.mark.parametrize("offset", range(-20, 19))
 def test_u_near_p_is_taken_modulo_p(offset: int) -> None:
     """All 19 encodings of p to 2^255 - 1 included; results of zero must be refused by both."""
-    u = (x25519.P + offset).to_bytes(32, "little")
+    u = (P + offset).to_bytes(32, "little")
     private = bytes(range(7, 39))
     wanted = other_secret(private, u)
     if wanted is None:
@@ -108,8 +109,9 @@ def choices(function: FunctionType) -> list[str]:
     return [type(node).__name__ for node in ast.walk(tree) if isinstance(node, kinds)]
 
 
-def test_the_ladder_does_the_same_operations_whatever_the_bits() -> None:
-    assert choices(x25519._ladder) == []
+@pytest.mark.parametrize("ladder", [curve_integers.ladder, curve_programs.ladder])
+def test_the_ladder_does_the_same_operations_whatever_the_bits(ladder: FunctionType) -> None:
+    assert choices(ladder) == []
 
 
 def test_the_check_of_the_ladder_catches_a_branch() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import board_names, load_board
-from hushmeter.devices.bytecode import STAY_SOURCE, check_fit, compile_files
+from hushmeter.devices.bytecode import STAY_SOURCE, check_fit, compile_files, processor
 from hushmeter.devices.facts import Board
 from hushmeter.errors import HushmeterError
 
@@ -18,12 +18,31 @@ def test_the_firmware_compiles_for_the_boards_interpreter(board: Board) -> None:
     assert board.bytecode is not None
     version = int(board.bytecode.version.split(".")[0])
     modules = [name for name in compiled if name.endswith(".mpy")]
-    assert len(modules) == len([name for name in sources if name not in STAY_SOURCE])
+    architecture = board.bytecode.architecture
+    wanted = [
+        name
+        for name in sources
+        if name not in STAY_SOURCE and processor(name) in (None, architecture)
+    ]
+    assert modules == [name.replace(".py", ".mpy") for name in wanted]
     for name in modules:
         # py/persistentcode.c: "M", version, flags, and the bits of the small integers it needs.
         mark, found, _, small_int_bits = compiled[name][:4]
         assert (mark, found) == (ord("M"), version), name
         assert small_int_bits <= board.small_int_bits, name
+
+
+def test_a_module_in_assembler_goes_to_its_processor_only() -> None:
+    assert processor("hushfw/core/field_armv6m.py") == "armv6m"
+    assert processor("hushfw/core/field.py") is processor("hushfw/core/prfsum_viper.py") is None
+    files = {"a_armv6m.py": b"import micropython", "b.py": b""}
+    got = {
+        board.bytecode.architecture: compile_files(files, board)
+        for board in BOARDS
+        if board.bytecode
+    }
+    assert set(got["armv6m"]) == {"a_armv6m.mpy", "b.mpy"}
+    assert set(got["xtensawin"]) == {"b.mpy"}
 
 
 def test_every_board_with_native_code_says_for_which_processor() -> None:

@@ -3,20 +3,17 @@
 Points of the twisted Edwards curve -x^2 + y^2 = 1 + d x^2 y^2 are (X, Y, Z, T) with x = X/Z,
 y = Y/Z, T = XY/Z. The addition law is complete (d is no square), so no case is special and
 a sum of multiples is one loop: four doublings, then one table entry a scalar, for every 4 bits
-of the scalars (Straus; "Shamir's trick" with fixed windows).
+of the scalars (Straus; "Shamir's trick" with fixed windows). `curve25519` carries it out.
 
 Verification is strict, so that all verifiers agree and nobody can alter a valid signature:
 S < L; A is canonical (y < p, no -0) and not of small order; [S]B - [k]A, encoded, equals the
 32 bytes of R, which without a factor 8 also makes R canonical. It answers False, never raises.
-
-Python's integers are not constant time: whoever can time a signature precisely may learn
-something about the key. The operations themselves do not depend on it.
 """
 
 from hushfw.core import pace
+from hushfw.core.curve25519 import P, high_power, inverse, sum_of_multiples
 from hushfw.core.errors import HushError
 from hushfw.core.sha512 import sha512
-from hushfw.core.x25519 import P, high_power, inverse
 
 L = (1 << 252) + 27742317777372353535851937790883648493
 _D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3  # -121665/121666
@@ -26,61 +23,11 @@ _SIGN = 1 << 255
 _BASE_X = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
 _BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658  # 4/5
 _BASE = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % P)
-_IDENTITY = (0, 1, 1, 0)
-
-
-def _prepared(point):
-    """What an addition needs of its second operand, worked out once."""
-    x, y, z, t = point
-    return ((y - x) % P, (y + x) % P, 2 * z, t * _2D % P)
-
-
-def _add(point, prepared):
-    x, y, z, t = point
-    minus, plus, z2, t2 = prepared
-    a = (y - x) * minus % P
-    b = (y + x) * plus % P
-    c = t * t2 % P
-    d = z * z2 % P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
-
-
-def _double(point):
-    x, y, z, _ = point
-    a = x * x % P
-    b = y * y % P
-    h = a + b
-    s = x + y
-    e = (h - s * s) % P
-    g = a - b
-    f = (2 * z * z + g) % P
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
-
-
-def _multiples(point):
-    """0 to 15 times the point, prepared."""
-    first = _prepared(point)
-    table = [_prepared(_IDENTITY), first]
-    for _ in range(14):
-        point = _add(point, first)
-        table.append(_prepared(point))
-        pace.point()
-    return table
 
 
 def _sum_of_multiples(*terms):
     """The sum of scalar * point over the terms (scalar, point); scalars below 2^256."""
-    work = [(scalar.to_bytes(32, "little"), _multiples(point)) for scalar, point in terms]
-    total = _IDENTITY
-    for at in range(31, -1, -1):
-        for shift in (4, 0):
-            total = _double(_double(_double(_double(total))))
-            pace.point()
-            for digits, table in work:
-                total = _add(total, table[digits[at] >> shift & 15])
-            pace.point()
-    return total
+    return sum_of_multiples(_2D, *[(scalar.to_bytes(32, "little"), at) for scalar, at in terms])
 
 
 def _encode(point):
@@ -117,7 +64,7 @@ def _decode(encoded):
 
 
 def _has_small_order(point):
-    x, y, z, _ = _double(_double(_double(point)))
+    x, y, z, _ = sum_of_multiples(_2D, (b"\x08", point))
     return x == 0 and y == z
 
 

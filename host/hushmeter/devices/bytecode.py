@@ -3,7 +3,8 @@
 A board compiles a source file each time it imports it, which takes seconds for the whole
 firmware, and half a minute of wall time on an emulated board. Behaviour and resident memory are
 the same either way. ``main.py`` and ``boot.py`` stay source, since the interpreter looks for them
-by these names.
+by these names. A module in assembler has its processor at the end of its name, and goes to boards
+with that processor only.
 """
 
 import importlib
@@ -17,11 +18,16 @@ from hushmeter.errors import HushmeterError
 
 STAY_SOURCE = frozenset({"boot.py", "main.py"})
 
+PROCESSORS = frozenset({"armv6m", "armv7m", "armv7em", "xtensawin", "rv32imc"})
+"""What mpy-cross has an assembler for."""
+
 _MARK = ord("M")
 
 
 def compile_files(files: Mapping[str, bytes], board: Board) -> dict[str, bytes]:
     """Return ``files`` with every Python module but the start-up scripts as bytecode.
+
+    Modules in another processor's assembler are left out.
 
     Parameters
     ----------
@@ -35,7 +41,17 @@ def compile_files(files: Mapping[str, bytes], board: Board) -> dict[str, bytes]:
     HushmeterError
         If a module does not compile, or the compiler is not installed.
     """
-    return dict(_compiled(path, content, board) for path, content in files.items())
+    return dict(
+        _compiled(path, content, board)
+        for path, content in files.items()
+        if processor(path) in (None, architecture(board))
+    )
+
+
+def processor(path: str) -> str | None:
+    """Whose assembler a module is written in; None for one in Python alone."""
+    last = PurePosixPath(path).stem.rpartition("_")[2]
+    return last if path.endswith(".py") and last in PROCESSORS else None
 
 
 def architecture(board: Board) -> str:
