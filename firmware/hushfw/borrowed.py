@@ -3,12 +3,13 @@
 A board's heap holds the whole firmware or a large street with room to spare, not both. What only a
 boot or an enrolment needs is borrowed:
 
-    with Borrowed("core.x25519", "core.sha512", "core.ed25519") as ed25519:
+    with Borrowed("core.curve25519", "core.sha512", "core.ed25519") as ed25519:
         good = ed25519.verify(key, message, signature)
 
-Every name is listed, each after those that it imports; the last module is what one gets. A name
-that was loaded before stays after, so borrowing nests. An object of a borrowed module's class keeps
-what it needs of it, and nothing else may be kept.
+The last module is what one gets. What it imports is borrowed with it, and may be listed before it,
+so that samples can be taken between two of them. A module that was loaded before stays after, so
+borrowing nests. An object of a borrowed module's class keeps what it needs of it, and nothing else
+may be kept.
 
 When memory runs out in the middle of loading, what was loaded goes and MemoryError is raised, so
 borrow before anything is changed: then the refusal that it becomes leaves everything as it was.
@@ -25,20 +26,29 @@ from hushfw.core import pace
 _SHORT_OF_MEMORY = hasattr(gc, "mem_free")
 
 
+def _since(before):
+    """This package's modules that were not there before."""
+    return [path for path in sys.modules if path not in before and path.startswith("hushfw.")]
+
+
 class Borrowed:
     def __init__(self, *names):
         self._names = names
         self._loaded = []
 
     def __enter__(self):
+        before = set(sys.modules)
         try:
             for name in self._names:
                 pace.point()
                 path = "hushfw." + name
-                if path not in sys.modules:
-                    self._loaded.append(path)
+                if path not in before:
                     __import__(path)
+            self._loaded = _since(before)
         except BaseException:
+            # A module that is half loaded may be among them; it must not be found again.
+            gc.collect()
+            self._loaded = _since(before)
             self._give_back()
             raise
         return sys.modules[path]
@@ -48,7 +58,6 @@ class Borrowed:
 
     def _give_back(self):
         if self._loaded and _SHORT_OF_MEMORY:
-            # First what takes no memory: one that is half loaded must not be found again.
             for path in self._loaded:
                 sys.modules.pop(path, None)
             gc.collect()

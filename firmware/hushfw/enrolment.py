@@ -125,7 +125,7 @@ class Enrolment:
         read_at = _reader(_INCOMING)
         # Names of borrowed modules stay: behind the garbage of pieces they would split the heap.
         gc.collect()
-        with Borrowed("core.rules", "core.x25519", "joining") as joining:
+        with Borrowed("core.rules", "core.curve25519", "core.x25519", "joining") as joining:
             if self._candidate is None:
                 self._candidate = self._check(joining, read_at)
             roster, own_index, missing = self._candidate

@@ -29,7 +29,7 @@ def check_signature(roster, read_at):
     at = roster.size() - rosters.SIGNATURE_BYTES
     signature = read_at(at, rosters.SIGNATURE_BYTES)
     message = rosters.signed_message(roster.hash)
-    with Borrowed("core.x25519", "core.sha512", "core.ed25519") as ed25519:
+    with Borrowed("core.curve25519", "core.sha512", "core.ed25519") as ed25519:
         good = ed25519.verify(roster.authority_key, message, signature)
     if good is not True:
         raise HushError("bad_signature", "the roster is not signed by the authority")

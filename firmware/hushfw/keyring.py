@@ -63,14 +63,14 @@ class Identity:
         data = store.read_checked(path)
         if data is None:
             private = random.bytes(32)
-            with Borrowed("core.x25519") as x25519:
+            with Borrowed("core.curve25519", "core.x25519") as x25519:
                 data = private + x25519.public_key(private)
             store.replace(path, [store.with_checksum(data)])
         self._private = data[:32]
         self.public_key = data[32:]
 
     def shared_secret(self, public_key):
-        with Borrowed("core.x25519") as x25519:
+        with Borrowed("core.curve25519", "core.x25519") as x25519:
             return x25519.shared_secret(self._private, public_key)
 
 
