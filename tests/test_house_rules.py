@@ -58,7 +58,7 @@ def floats(tree: ast.Module) -> Iterator[str]:
 
 def outside_world(tree: ast.Module) -> Iterator[str]:
     """Imports and calls by which pure logic would touch files, a clock, chance or hardware."""
-    allowed = {"binascii", "micropython", "struct"}
+    allowed = {"array", "binascii", "micropython", "struct", "uctypes"}
     for line, name in imported(tree):
         ours = name == "hushfw" or name.startswith(("hushfw.core", "hushfw.port"))
         if not ours and name.split(".")[0] not in allowed:

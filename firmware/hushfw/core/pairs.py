@@ -72,13 +72,13 @@ def _chosen():
 def _agree(other):
     size = 20
     modulus = (1 << 8 * size) - 0x123456789ABCDEF1
-    pair = to_bytes((modulus - 1, modulus - 2), size)
+    pair = to_bytes((modulus // 7, modulus - 2), size)
     another = to_bytes((modulus // 3, modulus - modulus // 5), size)
     results = []
     for kind in (PureAccumulator, other):
         number = kind(modulus, size)
         number.load(pair)
-        for _ in range(3):
+        for _ in range(6):
             number.square()
             number.multiply(another)
         results.append(number.value())
