@@ -123,7 +123,16 @@ def _maintenance():
     try:
         os.rename(_FLAG, _NOTE)
     except OSError:
-        os.remove(_FLAG)
+        return _removed(_FLAG)
+    return True
+
+
+def _removed(path):
+    """Whether a flag is gone; one that cannot be used up would ask for the prompt for ever."""
+    try:
+        os.remove(path)
+    except OSError:
+        return False
     return True
 
 

@@ -23,13 +23,13 @@ from hushmeter.devices import boards
 from hushmeter.devices.bench import Place
 from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
 from hushmeter.devices.firmware import USE_FILE
+from hushmeter.devices.hil_run import How, Interpreter, WireInPlace, Wiring
 from hushmeter.devices.images import find_image
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.pico import EmulatedPico, Entropy, GuestError
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Transport
-from hushmeter.report.hil_run import How, Interpreter, WireInPlace, Wiring
 
 DEVICE_SCRIPTS = Path(__file__).resolve().parent / "device"
 EXECUTE_TIMEOUT_S = 60.0
@@ -108,6 +108,9 @@ class Board(Protocol):
 
     def drive(self, role: str, share: float) -> None:
         """Put this share of the supply voltage on the pin of a wired role, and wait for it."""
+
+    def sense(self, role: str) -> float:
+        """Return which share of the supply voltage is at the far end of a role's wire."""
 
     def clock_s(self) -> float:
         """Return the board's time, simulated where there is such, for differences."""
@@ -225,6 +228,9 @@ class UnixBoard:
     def drive(self, role: str, share: float) -> None:
         raise HushmeterError(f"{self.name} has no pin for {role}")
 
+    def sense(self, role: str) -> float:
+        raise HushmeterError(f"{self.name} has no pin for {role}")
+
     def clock_s(self) -> float:
         return time.monotonic()
 
@@ -315,6 +321,9 @@ class EmulatedBoard:
         for machine in (self._prompt, self._meter):
             if machine is not None:
                 machine.drive_adc(self.facts.roles()[role], lambda now_s: level)
+
+    def sense(self, role: str) -> float:
+        raise HushmeterError(f"{self.name} is emulated: no wire leads from {role}")
 
     def clock_s(self) -> float:
         meter_s = self._meter.simulated_s if self._meter is not None else 0.0

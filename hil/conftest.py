@@ -14,9 +14,9 @@ import pytest
 from hil import rack, record
 from hil.backends import Board, NotAtHand, make_board
 from hil.record import Recorder
+from hushmeter.devices import hil_run
 from hushmeter.devices.boards import load_board
 from hushmeter.errors import HushmeterError
-from hushmeter.report import hil_run
 
 OUT = Path(__file__).resolve().parents[1] / "out" / "hil"
 MARKERS = (

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import masked_words
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from hushfw.core import kdf, masking, messages
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import pairs
 from hushmeter.link import Link, Refused, Transport
 
@@ -28,13 +29,13 @@ CAP_WH = 1667
 OWN_ID = 1
 SMALL = 4
 PATIENCE_S = 120.0
-FLOORS = provision.Floors(
+FLOORS = meter_plan.Floors(
     least_members=3, least_honest=2, greatest_epsilon=Fraction(1), shortest_slot_s=SLOT_S
 )
 
 
 def private_key(purpose: str) -> bytes:
-    return provision.derived_seed(SEED, purpose)
+    return meter_plan.derived_seed(SEED, purpose)
 
 
 @dataclass
@@ -88,11 +89,11 @@ class Street:
         index = self.roster.index_of[partner]
         digest = masking.silent_digest(self.roster.hash, slot, silent)
         keystream = bytes(16)
-        report = masking.report_words(
+        report = masked_words.report_words(
             [value_wh], index, self._pair_keys(partner), keystream, recovery, slot
         )
         stream = masking.pads(keystream, masking.USE_KEYSTREAM, 1, slot, 1)
-        answer = masking.answer_words(
+        answer = masked_words.answer_words(
             index, self._pair_keys(partner), recovery, slot, silent, digest
         )
         return [report[0] - stream[0]], answer
@@ -113,7 +114,7 @@ class Street:
         return out
 
 
-def plan_of(board_name: str, **changes: Any) -> provision.MeterPlan:
+def plan_of(board_name: str, **changes: Any) -> meter_plan.MeterPlan:
     fields: dict[str, Any] = {
         "meter_id": OWN_ID,
         "street": STREET,
@@ -124,7 +125,7 @@ def plan_of(board_name: str, **changes: Any) -> provision.MeterPlan:
         "permitted_modes": ("fixed-seed", "provisioned-pairs"),
         "fixed_seed": SEED,
     }
-    return provision.MeterPlan(**(fields | changes))
+    return meter_plan.MeterPlan(**(fields | changes))
 
 
 class Talk:

@@ -21,7 +21,7 @@ from hushfw.core import masking, pace
 from hushmeter.cluster.clock import clock_fields
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import MeterKeys, Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import pairs
 from hushmeter.link import Link, Message
 
@@ -36,7 +36,7 @@ TRANSDUCER = {"name": "level", "pin": 26, "zero": 0, "num": 4095, "den": 65535, 
 
 
 def private_key(purpose: str) -> bytes:
-    return provision.derived_seed(SEED, purpose)
+    return meter_plan.derived_seed(SEED, purpose)
 
 
 @dataclass
@@ -56,12 +56,12 @@ class LiveStreet:
 
     def files(self, agreed: int) -> dict[str, bytes]:
         """The meter's storage, with the secrets of the first ``agreed`` members."""
-        plan = provision.MeterPlan(
+        plan = meter_plan.MeterPlan(
             meter_id=OWN_ID,
             street=STREET,
             board=self.board,
             authority_key=self.authority.public_key,
-            floors=provision.Floors(3, 1, Fraction(1), 1),
+            floors=meter_plan.Floors(3, 1, Fraction(1), 1),
             controller=dict(self.controller),
             driver=TRANSDUCER,
             permitted_modes=MODES,
@@ -69,8 +69,8 @@ class LiveStreet:
             provisioned_pairs=True,
         )
         made = next(pairs.files(self.keys, self.supplier.public_key))
-        made[provision.PAIRS_FILE] = made[provision.PAIRS_FILE][: agreed * store.PAIR_BYTES]
-        return provision.files(plan) | made
+        made[meter_plan.PAIRS_FILE] = made[meter_plan.PAIRS_FILE][: agreed * store.PAIR_BYTES]
+        return meter_plan.files(plan) | made
 
     def sign(self, members: int, **changes: Any) -> SignedRoster:
         """The next epoch's roster, of the first ``members``."""

@@ -5,7 +5,6 @@ Every script starts with a soft reset, so it finds a fresh interpreter.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +22,10 @@ from hushmeter.devices.address import Address
 from hushmeter.devices.bench import Place, Stimulus
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.console import BoardError, Console
+from hushmeter.devices.hil_run import How, Interpreter, WireInPlace, Wiring
 from hushmeter.emulate.pico import Entropy, GuestError
 from hushmeter.errors import HushmeterError
 from hushmeter.link import SerialTransport, Transport
-from hushmeter.report.hil_run import How, Interpreter, WireInPlace, Wiring
 
 _COME_BACK_S = 10.0
 _PAUSE_S = 0.1
@@ -34,6 +33,7 @@ _SETTLE_S = 0.2
 """For the wires' low pass, 10 kOhm and 1 uF."""
 _PWM_HZ = 20_000
 _FULL = 65_535
+_READS = 16
 _HOST_CHIP = "host"
 
 
@@ -52,7 +52,8 @@ class PortBoard:
     def __init__(self, port: str, place: Place | None = None) -> None:
         self.name = place.label if place is not None else port
         self.port = port
-        self.how: How = "emulated" if _is_pseudo_terminal(port) else "silicon"
+        # No figure of a program behind a pseudo-terminal may be called one of silicon.
+        self.how: How = "emulated" if ports.is_pseudo_terminal(port) else "silicon"
         self.numbers: dict[str, Any] = {}
         # A process in a board's stead would end where a board restarts its interpreter.
         fresh = place is None or place.board.chip != _HOST_CHIP
@@ -110,10 +111,12 @@ class PortBoard:
         return without_firmware(there, self.deployed)
 
     def drive(self, role: str, share: float) -> None:
-        if self._stimulus is None:
-            raise HushmeterError(f"{self.name} has no stimulus board")
-        (wire,) = [wire for wire in self.wiring.wires if wire.role == role]
-        self._stimulus.drive(wire.peer or 0, share)
+        stimulus, pin = self._far_end(role)
+        stimulus.drive(pin, share)
+
+    def sense(self, role: str) -> float:
+        stimulus, pin = self._far_end(role)
+        return stimulus.sense(pin)
 
     def clock_s(self) -> float:
         return time.monotonic()
@@ -123,6 +126,13 @@ class PortBoard:
         self._console.close()
         if self._stimulus is not None:
             self._stimulus.close()
+
+    def _far_end(self, role: str) -> tuple["_StimulusBoard", int]:
+        """The board at the other end of a role's wire, and its pin there."""
+        if self._stimulus is None:
+            raise HushmeterError(f"{self.name} has no stimulus board")
+        (wire,) = [wire for wire in self.wiring.wires if wire.role == role]
+        return self._stimulus, wire.peer or 0
 
     def _to_prompt(self) -> None:
         """Leave a running meter, so that the prompt answers."""
@@ -170,13 +180,17 @@ class _StimulusBoard:
         )
         time.sleep(_SETTLE_S)
 
+    def sense(self, pin: int) -> float:
+        """What a converter's pin has, as a share of the supply voltage."""
+        time.sleep(_SETTLE_S)
+        read = self._console.run(
+            f"from machine import ADC, Pin\nconverter = ADC(Pin({pin}))\n"
+            f"print(sum([converter.read_u16() for _ in range({_READS})]) // {_READS})"
+        )
+        return int(read) / _FULL
+
     def close(self) -> None:
         self._console.close()
-
-
-def _is_pseudo_terminal(port: str) -> bool:
-    """Whether a program is behind the port; no figure of it may be called one of silicon."""
-    return os.path.realpath(port).startswith("/dev/pts/")
 
 
 def _wiring(place: Place | None) -> Wiring:

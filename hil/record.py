@@ -21,11 +21,11 @@ import pytest
 
 from hil.backends import Board
 from hushmeter import __version__
+from hushmeter.devices import hil_run
 from hushmeter.devices.boards import Board as Facts
+from hushmeter.devices.hil_run import Result
 from hushmeter.devices.images import digest_of
 from hushmeter.errors import HushmeterError
-from hushmeter.report import hil_run
-from hushmeter.report.hil_run import Result
 
 WHY_NOT_RUN = pytest.StashKey[str]()
 """On an item: why it was left out; without it, somebody chose others."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hil.backends import Board
-from hushmeter.devices import firmware, provision
+from hushmeter.devices import firmware, meter_plan
 from hushmeter.link import Link, Refused
 
 WATCHDOG_MS = 1000
@@ -21,7 +21,7 @@ def deployed(board: Board, tries: int, changed: dict[str, str]) -> dict[str, byt
         built[f"fw/a/hushfw/{name}.py"] = text.encode()
     use = {"use": "a", "confirmed": True, "tries": tries}
     settings = json.dumps({"watchdog_ms": WATCHDOG_MS}).encode()
-    return built | {firmware.USE_FILE: json.dumps(use).encode(), provision.CONFIG_FILE: settings}
+    return built | {firmware.USE_FILE: json.dumps(use).encode(), meter_plan.CONFIG_FILE: settings}
 
 
 @pytest.mark.needs("watchdog", "seeded_entropy")

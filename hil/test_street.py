@@ -18,7 +18,7 @@ from hushfw import store
 from hushfw.core import frame, masking, messages
 from hushmeter.cluster import enrolment
 from hushmeter.cluster.supplier import Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import pairs
 from hushmeter.link import Message, Transport
 
@@ -62,17 +62,17 @@ def agreed_before(twin: Twin) -> bytes:
     """Pair secrets with all but the last partner, as from an earlier epoch, to save a slow board
     the time: a fixed seed lets the host know the key that the meter will make.
     """
-    own = twin.files()[provision.IDENTITY_FILE][:32]
+    own = twin.files()[meter_plan.IDENTITY_FILE][:32]
     keys = [own] + [private_key(f"meter key {i}") for i in range(1, SMALL)]
     supplier = Supplier(private_key("supplier"))
-    return next(pairs.files(keys, supplier.public_key))[provision.PAIRS_FILE][: -store.PAIR_BYTES]
+    return next(pairs.files(keys, supplier.public_key))[meter_plan.PAIRS_FILE][: -store.PAIR_BYTES]
 
 
 @pytest.fixture(scope="module")
 def ran(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    files = provision.files(plan_of(board.facts.name))
+    files = meter_plan.files(plan_of(board.facts.name))
     twin = Twin(tmp_path_factory.mktemp("twin"), files)
-    files |= {provision.PAIRS_FILE: agreed_before(twin)}
+    files |= {meter_plan.PAIRS_FILE: agreed_before(twin)}
     twin = Twin(tmp_path_factory.mktemp("twin"), files)
     on_twin, on_board = Talk(twin), Talk(board.boot(files))
     own_key = on_twin.ask("hello_request")["public_key"]
@@ -158,7 +158,7 @@ def provisioned(
     modes = ("fixed-seed", "provisioned-pairs")
     keys = [private_key(f"meter key {i}") for i in range(members)]
     supplier = Supplier(private_key("supplier"))
-    files = provision.files(plan_of(board.facts.name, provisioned_pairs=True))
+    files = meter_plan.files(plan_of(board.facts.name, provisioned_pairs=True))
     files |= next(pairs.files(keys, supplier.public_key))
     street = Street.of(members, pairs.public_key(keys[0]), modes)
     twin = Twin(tmp_path / f"twin-{members}", files)

@@ -1,4 +1,4 @@
-"""What a wire brings to a pin is what the meter's converter reads there."""
+"""What a wire brings to a pin is read there, and what a pin puts out arrives at its far end."""
 
 import pytest
 
@@ -12,6 +12,15 @@ print(sum([converter.read_u16() for _ in range(16)]) // 16)
 FULL = 65_535
 TOLERANCE = 0.03
 """Of the supply: the ripple behind the low pass, and the converter's own error."""
+
+LEVEL = """
+from machine import Pin
+print(Pin(%d, Pin.IN).value())
+"""
+PUT_OUT = """
+from machine import Pin, PWM
+PWM(Pin(%d), freq=20000, duty_u16=%d)
+"""
 
 
 @pytest.mark.needs("adc")
@@ -27,3 +36,19 @@ def test_an_analogue_pin_reads_what_its_wire_brings(board: Board, role: str) -> 
         board.drive(role, share)
         read = int(board.execute(READ % board.facts.roles()[role]))
         assert abs(read / FULL - share) < TOLERANCE, share
+
+
+@pytest.mark.needs("pin")
+@pytest.mark.wired("pulse")
+def test_a_pulse_pin_is_high_while_its_wire_is(board: Board) -> None:
+    for share in (1.0, 0.0, 1.0):
+        board.drive("pulse", share)
+        assert int(board.execute(LEVEL % board.facts.roles()["pulse"])) == share
+
+
+@pytest.mark.needs("pwm")
+@pytest.mark.wired("pwm")
+def test_what_the_pwm_pin_puts_out_arrives_at_the_far_end_of_its_wire(board: Board) -> None:
+    for share in (0.25, 0.75, 0.5):
+        board.execute(PUT_OUT % (board.facts.roles()["pwm"], round(share * FULL)))
+        assert abs(board.sense("pwm") - share) < TOLERANCE, share

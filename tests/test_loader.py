@@ -7,6 +7,7 @@ firmwares here only say which of them was started. tests/meter/test_life.py runs
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import io
 import json
@@ -14,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -261,6 +262,25 @@ def test_the_maintenance_flag_gives_the_prompt_once(flash: Path, boot: Boot) -> 
     assert boot() == ["app a"]
 
 
+def test_a_maintenance_flag_that_cannot_be_used_up_does_not_keep_the_meter_from_starting(
+    flash: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(flash, "a")
+    use(flash, "a", confirmed=True)
+    (flash / "fw/maintenance").write_bytes(b"maintenance")
+    monkeypatch.chdir(flash)
+    module = loader(flash)
+
+    def refused(*paths: str) -> None:
+        raise OSError(28)
+
+    monkeypatch.setattr(module.os, "rename", refused)
+    monkeypatch.setattr(module.os, "remove", refused)
+    with without_firmware():
+        module.main()
+    assert capsys.readouterr().out == "app a\n"
+
+
 def test_a_place_that_cannot_be_imported_leaves_nothing_of_itself_behind(
     flash: Path, boot: Boot
 ) -> None:
@@ -284,6 +304,20 @@ def loader(flash: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def without_firmware() -> Iterator[None]:
+    """This interpreter has no firmware loaded within, and its own again after."""
+    kept_path, kept_modules = list(sys.path), set(sys.modules)
+    ours = {n: sys.modules.pop(n) for n in list(sys.modules) if n.split(".")[0] == "hushfw"}
+    try:
+        yield
+    finally:
+        sys.path[:] = kept_path
+        for name in set(sys.modules) - kept_modules | {"hushfw", "hushfw.app"}:
+            sys.modules.pop(name, None)
+        sys.modules.update(ours)
 
 
 class CutFile(io.StringIO):
@@ -353,15 +387,8 @@ def test_a_full_filesystem_does_not_keep_the_meter_from_starting(
         return open(path, mode)
 
     monkeypatch.setattr(module, "open", full, raising=False)
-    kept_path, kept_modules = list(sys.path), set(sys.modules)
-    ours = {n: sys.modules.pop(n) for n in list(sys.modules) if n.split(".")[0] == "hushfw"}
-    try:
+    with without_firmware():
         module.main()
-    finally:
-        sys.path[:] = kept_path
-        for name in set(sys.modules) - kept_modules | {"hushfw", "hushfw.app"}:
-            sys.modules.pop(name, None)
-        sys.modules.update(ours)
     assert capsys.readouterr().out == "app a\n"
     assert said(flash) == {"use": "a", "confirmed": True, "tries": 0}
 

@@ -6,7 +6,7 @@ that stopped would be left out of its street until somebody came by. What can be
 exception's name, for its text may hold anything.
 """
 
-from hushfw import life
+from hushfw import life, memory
 from hushfw.links.stdio import Stdio
 from hushfw.port import ticks_diff, ticks_ms
 
@@ -30,7 +30,7 @@ def main():
 
 
 def _serve_meter(link, board_life, began_ms):
-    life.pack()
+    memory.pack()
     for name in _PIECES:
         __import__("hushfw." + name)
         board_life.feed()
@@ -39,6 +39,6 @@ def _serve_meter(link, board_life, began_ms):
     board_life.feed()
     board_life.import_ms = ticks_diff(ticks_ms(), began_ms)
     endpoint = meter.boot(board_life=board_life)
-    life.unpack()
+    memory.unpack()
     board_life.boot_ms = ticks_diff(ticks_ms(), began_ms)
     serve.run(link, endpoint)

@@ -85,12 +85,26 @@ class Counting:
 
     def _leave(self):
         """A slot left before its end is never reported; the home keeps what was seen of it."""
-        if self._slot is not None:
-            self._gap = True
-            self._log_slot(self._close())
+        ended = self._give_up()
+        if ended is not None:
+            self._log_slot(ended)
+
+    def _give_up(self):
+        """The running slot, ended early; None where none runs."""
+        if self._slot is None:
+            return None
+        self._gap = True
+        return self._close()
 
     def _log_slot(self, ended):
         self._home_log.append(
             ended.slot, ended.demand_ws, ended.readings, ended.charge_wh, ended.gap
         )
         self._actuator.flush()
+
+    def _log_if_possible(self, ended):
+        """Where more would fail than the home's log: a full flash costs it a record."""
+        try:
+            self._log_slot(ended)
+        except (HushError, OSError):
+            pass

@@ -17,14 +17,12 @@ _DETAIL_BYTES = 120
 _PROBLEM_BYTES = 200
 _WAIT_MS = 1000
 
-# What a firmware may answer without being of use: none of these shows that it is healthy.
-_SMALL_TALK = ("hello_request", "maintenance", "life_request", "status_request")
-
 
 class Endpoint:
     """Sequence numbers, refusals, the log and the board's life: common to all that answer.
 
-    works says whether this firmware could do its task; served, whether it has done a part of it.
+    works says whether this firmware could do its task; served, whether it has done one that takes
+    the whole meter, to its end.
     """
 
     works = True
@@ -55,7 +53,7 @@ class Endpoint:
             name, fields = messages.decode(kind, payload)
             answer, figures = self.handle(name, fields, out)
             reply = _frame(answer, figures, sequence)
-            self.served = self.served or name not in _SMALL_TALK
+            self.served = self.served or _proves(name, figures, out)
             return reply
         except Exception as error:
             # A fault of ours in one message must not end the meter.
@@ -100,6 +98,7 @@ class Endpoint:
         return {
             "samples": 0,
             "missed_samples": 0,
+            "failed_samples": 0,
             "worst_late_ms": 0,
             "clock_offset_ms": 0,
             "drift_ppb": 0,
@@ -124,6 +123,16 @@ class Endpoint:
         """A refusal that answers no request."""
         name, fields = self._refusal(error)
         return _frame(name, fields, 0)
+
+
+def _proves(name, figures, out):
+    """Whether a reply shows that the whole meter works: a roster in use, a slot masked or answered.
+
+    The beginning of something shows nothing, nor does a part of it.
+    """
+    if name == "roster_commit":
+        return figures["done"] == figures["total"]
+    return name == "announce" or len(out) > 0
 
 
 def _as_refusal(error):

@@ -163,7 +163,15 @@ class Enrolment:
         gc.collect()
         self._journal.append(journal.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
-        keys.erase_other_epochs()
+        try:
+            self._tidy()
+        except OSError:
+            # The roster is in use, and its slots must start. A boot erases the old keys anew.
+            pass
+
+    def _tidy(self):
+        """Removes what was of the rosters before."""
+        self.keys.erase_other_epochs()
         for name in os.listdir():
-            if name.startswith("roster-") and name != _path(roster.epoch):
+            if name.startswith("roster-") and name != _path(self.roster.epoch):
                 store.remove(name)

@@ -267,6 +267,9 @@ class Journal:
             self.closed_through = max(self.closed_through, int.from_bytes(payload[:8], "big"))
         elif kind == EXPIRED:
             self.expired_through = max(self.expired_through, int.from_bytes(payload[:8], "big"))
+        else:
+            # A firmware that came after this one may have promised anything with it.
+            raise HushError("storage", "the journal is a newer firmware's: deploy that one again")
 
     def _apply_slot(self, kind, number, at):
         if kind == REPORT:
@@ -310,11 +313,15 @@ class Journal:
         return self._end
 
     def payload(self, at):
-        """The payload that starts at this offset."""
+        """The payload that starts at this offset; a flash may have lost a bit of it since boot."""
         with open(self._path, "rb") as f:
-            f.seek(at - _HEAD + 1)
-            size = int.from_bytes(f.read(4)[:2], "big")
-            return f.read(size)
+            f.seek(at - _HEAD)
+            head = f.read(_HEAD)
+            rest = f.read(int.from_bytes(head[1:3], "big") + 4)
+        payload = rest[:-4]
+        if struct.unpack(">I", rest[-4:])[0] != crc32(head + payload):
+            raise _damaged()
+        return payload
 
     def expire(self, through):
         """Slots up to this one are finished: the next rewrite drops their C, report and answer."""

@@ -1,4 +1,4 @@
-"""The board's life around the application: why it started, which firmware runs, watchdog and room.
+"""The board's life around the application: why it started, which firmware runs, its watchdog.
 
 The loader (main.py) counts a try in fw/use.json before it imports anything. Here the application
 takes the count back once it has shown that it works; one on trial that only says what is wrong
@@ -10,13 +10,12 @@ a note first, since some chips report it as one by the watchdog; a note that a p
 is not believed.
 """
 
-import gc
 import json
 import os
 import time
 
 import hushfw
-from hushfw import store
+from hushfw import memory, store
 from hushfw.core import pace
 from hushfw.core.errors import HushError
 
@@ -33,9 +32,6 @@ _FLAG = "fw/maintenance"
 _NOTE = "reset.txt"
 _NOTE_BYTES = 40
 _MOST_TRIES = 3
-_GRAIN_BYTES = 256
-_LEAST_WATCHDOG_MS = 1000
-_MOST_WATCHDOG_MS = 8000
 _FLUSH_S = 0.1
 
 _CAUSES = (
@@ -146,8 +142,8 @@ class Life:
             "import_ms": self.import_ms,
             "boot_ms": self.boot_ms,
             "watchdog_ms": self.watchdog_ms,
-            "largest_free_bytes": largest_free_bytes(),
-            "filesystem_free_bytes": filesystem_free_bytes(),
+            "largest_free_bytes": memory.largest_free_bytes(),
+            "filesystem_free_bytes": memory.filesystem_free_bytes(),
         }
 
 
@@ -161,8 +157,9 @@ def configured_watchdog_ms(path="config.json"):
         wanted = json.loads(store.read(path))["watchdog_ms"]
     except (TypeError, ValueError, KeyError):
         return 0
-    known = isinstance(wanted, int) and _LEAST_WATCHDOG_MS <= wanted <= _MOST_WATCHDOG_MS
-    return wanted if known else 0
+    if isinstance(wanted, int) and pace.LEAST_WATCHDOG_MS <= wanted <= pace.MOST_WATCHDOG_MS:
+        return wanted
+    return 0
 
 
 def _reset():
@@ -175,7 +172,8 @@ def _note(why):
     """For the next boot; one that cannot be written is done without."""
     try:
         store.replace(_NOTE, [why.encode()[:_NOTE_BYTES]])
-    except HushError:
+    except Exception:
+        # A full flash, or no memory, which may be why: the reset must come all the same.
         pass
 
 
@@ -215,62 +213,3 @@ def _use():
 def _confirmed(use):
     """Whether this firmware is no trial; one without places cannot be one."""
     return not use or use.get("confirmed") is True
-
-
-def pack():
-    """Collect often while modules are loaded: what stays then lies together.
-
-    Without it, what stays lies scattered among what does not, and the largest free block of a
-    small heap is a third of the free bytes. `unpack` ends it.
-    """
-    if hasattr(gc, "threshold"):
-        gc.collect()
-        gc.threshold(gc.mem_free() // 16)
-
-
-def unpack():
-    if hasattr(gc, "threshold"):
-        gc.threshold(-1)
-        gc.collect()
-
-
-def largest_free_bytes():
-    """The largest block that can be allocated, to 256 bytes; 0 where the interpreter hides it.
-
-    A failing allocation leaves nothing behind and one that succeeds is collected before the next,
-    so the probe fragments nothing. Without automatic collection a failure costs one look.
-    """
-    if not hasattr(gc, "mem_free"):
-        return 0
-    gc.collect()
-    low, high = 0, gc.mem_free() + 1
-    gc.disable()
-    try:
-        while high - low > _GRAIN_BYTES:
-            pace.point()
-            middle = (low + high) >> 1
-            if _fits(middle):
-                low = middle
-                gc.collect()
-            else:
-                high = middle
-    finally:
-        gc.enable()
-    return low
-
-
-def _fits(size):
-    try:
-        bytearray(size)
-    except MemoryError:
-        return False
-    return True
-
-
-def filesystem_free_bytes():
-    """Bytes that new files may still take; 0 where the system does not say."""
-    try:
-        room = os.statvfs(os.getcwd())
-    except (AttributeError, OSError):
-        return 0
-    return room[0] * room[3]

@@ -38,7 +38,7 @@ class LiveSlots(Slots):
 
     def hand_over(self, successor):
         for ended in self._queue:
-            self._log_slot(ended)
+            self._log_if_possible(ended)
         self._queue = []
         super().hand_over(successor)
         successor._whole_from_s = self._whole_from_s and self.clock_s + 1

@@ -55,6 +55,7 @@ class LiveMeter(Meter):
         return {
             "samples": self._sampler.samples,
             "missed_samples": self._sampler.missed,
+            "failed_samples": self._sampler.failed,
             "worst_late_ms": self._sampler.worst_late_ms,
             "clock_offset_ms": self._clock.offset_ms,
             "drift_ppb": self._clock.drift_ppb,
@@ -71,7 +72,7 @@ class LiveMeter(Meter):
         self._wait.check_fresh()
         jumped = self._clock.tell(unix_ms, slots.least_ms())
         # First, since what follows may fail on a full flash, and the samples must go on.
-        self._sampler.reschedule()
+        self._sampler.reschedule(jumped)
         if jumped:
             slots.jumped(self._clock.now_ms())
         return "ok", {}

@@ -114,14 +114,19 @@ class Meter(Endpoint):
         return log.Log(self.battery_log_bytes) if name == "log" else log.NoActuator()
 
     def _refuse_a_lost_journal(self):
-        """Every boot leaves a promise in the journal before it counts itself in the seed's file."""
-        if self._journal.floors is None:
-            stored = store.SeedFile().take()
-            if stored is not None and stored[1]:
-                raise HushError(
-                    "storage",
-                    "the journal is gone, and with it what was masked: provision this meter anew",
-                )
+        """Every boot leaves a promise in the journal before it counts itself in the seed's file.
+
+        And before it makes a key: so a new seed does not hide that the key had a journal.
+        """
+        if self._journal.floors is not None:
+            return
+        stored = store.SeedFile().take()
+        own_key = store.exists(IDENTITY) and not self._config["provisioned_pairs"]
+        if own_key or stored is not None and stored[1]:
+            raise HushError(
+                "storage",
+                "the journal is gone, and with it what was masked: provision this meter anew",
+            )
 
     def _refuse_a_lost_key(self):
         """A key made now would not fit the secrets that are stored, and no sum would come out."""

@@ -3,8 +3,10 @@
 The next sample is due at a tick count that comes from the clock and not from the sample before,
 so lateness does not add up. `take_if_due` is called by the serve loop and, through `pace`, from
 inside long computations; most calls compare two small integers and return. A sample that comes
-late within its second counts for that second, and the worst lateness is kept; a second that passed
-entirely is missed, and the slot has a gap.
+late within its second counts for that second, and the worst lateness is kept. The slot has a gap
+where a second passed entirely (it is missed), and where the driver had no reading or something in
+taking the sample failed: a sample counts once it was read and handed over, and no reading is never
+a reading of zero.
 
 A point may interrupt a draw, a key or a write to the flash. So what runs here touches none of them:
 the driver, the controller with its own generator, the actuator, and sums of integers.
@@ -26,7 +28,7 @@ class Sampler:
         self._taking = False
         self.samples = 0
         self.missed = 0
-        self.faults = 0
+        self.failed = 0
         self.worst_late_ms = 0
 
     def start(self, driver, sink):
@@ -35,9 +37,12 @@ class Sampler:
         if self._due is None:
             self.reschedule()
 
-    def reschedule(self):
-        """The clock was told the time: the next whole second is another."""
-        self._aim(self._clock.now_ms() // 1000 + 1)
+    def reschedule(self, jumped=True):
+        """The clock was told the time: after a jump the next whole second is another.
+
+        After a slew it is the same, and may be due by now: it is not to be skipped.
+        """
+        self._aim(self._clock.now_ms() // 1000 + 1 if jumped else self._second)
 
     def _aim(self, second):
         self._second = second
@@ -56,9 +61,9 @@ class Sampler:
         try:
             self._take()
         except Exception:
-            # What was interrupted must not end because a sensor or a battery failed: the second
-            # is not counted, so the slot has a gap.
-            self.faults += 1
+            # What was interrupted must not end because a battery failed: the second is not
+            # counted, so the slot has a gap.
+            self.failed += 1
         finally:
             self._taking = False
 
@@ -71,5 +76,16 @@ class Sampler:
         self.missed += second - self._second
         self.worst_late_ms = max(self.worst_late_ms, late_ms)
         self._aim(second + 1)
-        self.samples += 1
-        self._sink.sample(second, self._driver.read(), self._clock.is_set)
+        demand_w = self._read()
+        self._sink.sample(second, demand_w, self._clock.is_set)
+        if demand_w is None:
+            self.failed += 1
+        else:
+            self.samples += 1
+
+    def _read(self):
+        """The driver's reading, None where it fails: the time passes for the slot all the same."""
+        try:
+            return self._driver.read()
+        except Exception:
+            return None

@@ -68,7 +68,9 @@ class Slots(Counting):
 
         Slots of the old epoch are over: their sub-keys are gone, so nobody could complete them.
         """
-        self._leave()
+        ended = self._give_up()
+        if ended is not None:
+            self._log_if_possible(ended)
         self._journal.expire(self._journal.last_masked)
         successor.clock_s = max(successor.clock_s, self.clock_s)
         successor._now_s = max(successor._now_s, self._now_s)
@@ -142,8 +144,9 @@ class Slots(Counting):
             values_wh = [reading[1] for reading in ended.readings]
             send(self._mask(roster, ended.slot, values_wh, ended.gap))
             self.reports += 1
-        self._log_slot(ended)
+        # First, for the home's log may find no room, and what is over must go also then.
         self._forget(roster)
+        self._log_slot(ended)
         self.slot_ms = port.ticks_diff(port.ticks_ms(), started)
 
     def _may_report(self, roster, slot):

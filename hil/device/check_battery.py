@@ -60,6 +60,23 @@ def check_a_damaged_or_foreign_table_is_refused():
         refuses("bad_config", battery.make, "table", dict(settings, table=broken), None)
     for change in ({"quantum_w": 499}, {"demand_levels": 5}, {"step_s": 10}, {"charge_rate_w": 9}):
         refuses("bad_config", battery.make, "table", dict(settings, **change), None)
+    other = vectors.settings_of("source")
+    refuses("bad_config", battery.make, "table", dict(settings, table=other["table"]), None)
+    refuses("bad_config", battery.make, "source", dict(other, table=table), None)
+
+
+def check_a_source_gives_what_the_grid_does_not_and_counts_its_overdraft():
+    controller = battery.make("source", vectors.settings_of("source"), Tape(vectors.tape("source")))
+    given_ws = budget_mws = most_ws = 0
+    for demand_w in vectors.demands_of("source"):
+        grid_w = controller.step(demand_w)
+        expect(grid_w % 500, 0, "the draw moves by whole quanta")
+        expect(demand_w - grid_w >= demand_w % 500, True, "the source gives the remainder")
+        given_ws += (demand_w - grid_w) * vectors.STEP_S
+        budget_mws += 400000 * vectors.STEP_S
+        most_ws = max(most_ws, given_ws - budget_mws // 1000)
+    expect(controller.state(), (given_ws, budget_mws, most_ws))
+    expect(most_ws > 0, True, "an overdraft was met")
 
 
 def check_ls2_draws_what_every_interpreter_draws():

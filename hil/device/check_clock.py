@@ -47,7 +47,7 @@ class Bench:
 
     def tell(self, error_ms=0):
         jumps = self.clock.tell(T0_MS + self.true_ms + error_ms)
-        self.sampler.reschedule()
+        self.sampler.reschedule(jumps)
         return jumps
 
     def error_ms(self):

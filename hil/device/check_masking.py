@@ -2,6 +2,7 @@
 
 from binascii import hexlify, unhexlify
 
+import masked_words
 import vectors_street as vectors
 from hushfw_checks import expect, run
 
@@ -53,7 +54,7 @@ def check_reports_and_answers_are_the_recorded_words():
     for lanes, wanted in vectors.WORDS.items():
         recovery = vectors.RECOVERY[:lanes]
         report = masking.pack_words(
-            masking.report_words(
+            masked_words.report_words(
                 vectors.VALUES[:lanes],
                 vectors.OWN_INDEX,
                 pair_keys(),
@@ -64,7 +65,7 @@ def check_reports_and_answers_are_the_recorded_words():
         )
         expect(hexed(report), wanted["report"], "report")
         answer = masking.pack_words(
-            masking.answer_words(
+            masked_words.answer_words(
                 vectors.OWN_INDEX, pair_keys(), recovery, vectors.SLOT, vectors.SILENT, digest
             )
         )

@@ -5,7 +5,7 @@ import os
 from hushfw_checks import expect, refuses, run
 
 from hushfw import store
-from hushfw.journal import ANSWER, BARRED, CLOSED, EPOCH, EXPIRED, FLOORS, REPORT, Journal
+from hushfw.journal import ANSWER, BARRED, CLOSED, EPOCH, EXPIRED, FLOORS, REPORT, Journal, _record
 
 FOLDER = "hushfw-check"
 
@@ -123,6 +123,31 @@ def check_damage_is_refused_at_every_byte():
             spoilt[at] ^= 1 << (at & 7)
             write(path, spoilt)
             refuses("storage", Journal, path)
+
+
+def check_a_bit_that_is_lost_later_is_not_given_a_new_checksum():
+    with Folder() as folder:
+        path = folder + "j"
+        filled(path)
+        journal = Journal(path)
+        at = journal.slots.get(5).report
+        data = bytearray(store.read(path))
+        data[at + 9] ^= 4
+        write(path, data)
+        refuses("storage", journal.payload, at)
+        refuses("storage", journal._rewrite)
+        expect(store.read(path), bytes(data))
+        refuses("storage", Journal, path)
+
+
+def check_a_record_that_only_a_newer_firmware_knows_is_refused_and_not_dropped():
+    with Folder() as folder:
+        path = folder + "j"
+        filled(path)
+        data = store.read(path) + _record(99, numbered(8))
+        write(path, data)
+        refuses("storage", Journal, path)
+        expect(store.read(path), data)
 
 
 def check_a_rewrite_keeps_what_is_live_and_drops_what_expired():

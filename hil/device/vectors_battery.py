@@ -121,6 +121,11 @@ TABLE = (
     "00000000000000001b6db6db000000000d55555522aaaaab055555551aaaaaab4000000012492492"
     "4000000040000000400000004000000040000000e3a57568"
 )
+# A policy of `source` at 400 W on the same quanta: demands 0 to 3, rows by demand.
+SOURCE_TABLE = (
+    "4854424c0102003c000001f4000400040001000000061a8040000000400000004000000020000000"
+    "4000000040000000100000003000000040000000000000001000000020000000590c9378"
+)
 CARRIES_TABLE = {
     "step_s": STEP_S,
     "capacity_ws": 720000,
@@ -148,6 +153,7 @@ CASES = {
     "hold-mean": ("hold-mean", {"mean_steps": 20}, 0),
     "smooth": ("smooth", {"time_constant_s": 1800}, 0),
     "table": ("table", {}, 512),
+    "source": ("source", {}, 512),
     "cascade": ("cascade", {}, 1024),
 }
 
@@ -190,6 +196,10 @@ WANTED = {
         "b0c12e782a4f2930c2227a65858089ea9bc55ff0b39fdc34af89e82349c4acc0",
         (89476, 2, 18159),
     ),
+    "source": (
+        "ea3be59266714b5476e43c34f71b94f1788a353cce8ff48d0e9065e0220702aa",
+        (1373100, 2544000000, 6000),
+    ),
     "cascade": (
         "97b8c80ba957d3c9ffc2bdfe595b5de4b0c4ec91be2d06642f31c0c00ca341a9",
         (403116, 9820, 368000, 0, 0),
@@ -201,6 +211,8 @@ def settings_of(label):
     name, own = CASES[label][:2]
     if name == "table":
         return dict(CARRIES_TABLE, table=binascii.unhexlify(TABLE))
+    if name == "source":
+        return {"step_s": STEP_S, "table": binascii.unhexlify(SOURCE_TABLE)}
     if name == "cascade":
         first, second = dict(LOSSY, name="rc"), dict(LOSSY, name="ls2", capacity_ws=900000)
         return {"step_s": STEP_S, "first": first, "second": second}

@@ -14,7 +14,7 @@ from hushfw import store
 from hushfw.core import masking
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import MeterKeys, Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import pairs
 
 STREET = "power-street"
@@ -35,7 +35,7 @@ def end_s(slot: int) -> int:
 
 
 def _private(purpose: str) -> bytes:
-    return provision.derived_seed(SEED, purpose)
+    return meter_plan.derived_seed(SEED, purpose)
 
 
 def _authority() -> Authority:
@@ -95,22 +95,22 @@ class PowerStreet:
 
     def files(self) -> dict[str, bytes]:
         """The meter's storage before its first boot."""
-        plan = provision.MeterPlan(
+        plan = meter_plan.MeterPlan(
             meter_id=OWN_ID,
             street=STREET,
             board=self.board,
             authority_key=_authority().public_key,
-            floors=provision.Floors(MEMBERS, 2, Fraction(1), SLOT_S),
+            floors=meter_plan.Floors(MEMBERS, 2, Fraction(1), SLOT_S),
             controller={"name": "ls2", "capacity_wh": 500, "rate_w": 500},
             permitted_modes=MODES,
             fixed_seed=SEED,
             provisioned_pairs=self.agreed is not None,
         )
-        made = provision.files(plan)
+        made = meter_plan.files(plan)
         if self.agreed is not None:
             keys = [_private("own"), *_partners()]
             given = next(pairs.files(keys, _supplier().public_key))
-            given[provision.PAIRS_FILE] = given[provision.PAIRS_FILE][
+            given[meter_plan.PAIRS_FILE] = given[meter_plan.PAIRS_FILE][
                 : self.agreed * store.PAIR_BYTES
             ]
             made |= given

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.console import Console
-from hushmeter.devices.deploy import carry_out, look, make_plan
+from hushmeter.devices.deploy_plan import carry_out, look, make_plan
 from hushmeter.devices.firmware import Firmware, Use, in_place, loader
 
 Prompt = Callable[[str], str]

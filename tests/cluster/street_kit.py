@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
+import masked_words
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -82,7 +83,7 @@ class KitMeter:
 
     def report(self, slot: int, values: Sequence[int], flags: int = 0) -> bytes:
         """The report of values in lane units, noise included."""
-        words = masking.report_words(
+        words = masked_words.report_words(
             list(values),
             self.index,
             self._pair_keys(slot),
@@ -97,7 +98,7 @@ class KitMeter:
     def answer(self, slot: int, silent: bytes, claimed: bytes | None = None) -> bytes:
         """The answer to S; with `claimed`, one that is computed for S and tagged for another."""
         digest = masking.silent_digest(self.roster.hash, slot, silent)
-        words = masking.answer_words(
+        words = masked_words.answer_words(
             self.index, self._pair_keys(slot), self.recovery(slot), slot, silent, digest
         )
         packed = masking.pack_words(words)

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import masked_words
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -195,7 +196,7 @@ def test_a_masked_street_folds_to_its_true_sum() -> None:
     values = [[i, 3 * i - 40] for i in range(50)]
     recovery = [[(7 * i << 58) % WORD, i] for i in range(50)]
     reports = [
-        masking.report_words(value, i, (), key, c, 12)
+        masked_words.report_words(value, i, (), key, c, 12)
         for i, (value, key, c) in enumerate(zip(values, keys, recovery, strict=True))
     ]
     present = np.arange(50) % 7 != 3

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from hushfw.core import battery
 from hushfw.core.battery.settings import MOST_DEMAND_W, MOST_W, MOST_WS
-from hushfw.core.battery.table_file import BY_DIFFERENCE, BY_STATE_AND_DEMAND, encode, thresholds
+from hushfw.core.battery.table_file import (
+    BY_DIFFERENCE,
+    BY_STATE_AND_DEMAND,
+    encode,
+    encode_source,
+    thresholds,
+)
 from hushfw.core.drbg import Drbg
 
 Settings = dict[str, Any]
@@ -23,6 +29,9 @@ BATTERY: Settings = {
 }
 ROWS_2 = {(0, 0): [1, 1], (0, 1): [0, 1], (1, 0): [1, 0], (1, 1): [1, 1]}
 """A policy of two states for demands 0 and 1: what fits is drawn evenly."""
+
+SPLIT_3 = ([1, 0, 0], [2, 1, 0], [1, 0, 3])
+"""Weights of the draws 0 to 2 for demands 0 to 2: a policy of the controller `source`."""
 
 SINGLE = ("be:sat", "be:idle", "nill", "lc", "ls1", "ls2", "rc", "hold-mean", "smooth", "table")
 PLAIN = tuple(name for name in SINGLE if name != "table")
@@ -198,8 +207,27 @@ def cascades(draw: st.DrawFn) -> tuple[str, Settings]:
     }
 
 
+@st.composite
+def splits(draw: st.DrawFn) -> tuple[str, Settings]:
+    """The controller `source` with a random policy."""
+    step_s, levels = draw(st.sampled_from([1, 60, 1800])), draw(st.integers(2, 5))
+    rows = []
+    for demand in range(levels):
+        row = [draw(st.integers(0, 3)) for _ in range(demand)]
+        rows.append(thresholds([*row, draw(st.integers(1, 3)), *[0] * (levels - 1 - demand)]))
+    power_mw = draw(st.sampled_from([0, 1, 999, 250000, 10**9]))
+    return "source", {
+        "step_s": step_s,
+        "table": encode_source(step_s, draw(st.integers(1, 300)), power_mw, rows),
+    }
+
+
+def source_table(step_s: int = 60, quantum_w: int = 100, power_mw: int = 50000) -> bytes:
+    return encode_source(step_s, quantum_w, power_mw, [thresholds(row) for row in SPLIT_3])
+
+
 def controllers() -> st.SearchStrategy[tuple[str, Settings]]:
-    return st.one_of(single(), cascades())
+    return st.one_of(single(), cascades(), splits())
 
 
 def demands(least_w: int = 0) -> st.SearchStrategy[list[int]]:

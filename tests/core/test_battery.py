@@ -232,8 +232,10 @@ def test_a_bad_setting_is_refused_by_name(name: str, change: Settings, field: st
 def test_an_option_outside_its_range_is_refused_by_name(name: str) -> None:
     for field, bounds in OPTIONS[name].items():
         for value in (bounds[0] - 1, bounds[1] + 1, "1"):
-            if name == "table":
+            if name in ("table", "source"):
                 data = batteries.table_bytes(60, 5, 2, 1, {-1: [0, 1], 0: [1, 0]}, 1)
+                if name == "source":
+                    data = batteries.source_table()
                 settings = BATTERY | {field: value, "table": data}
             else:
                 settings = BATTERY | {field: value}
@@ -253,7 +255,7 @@ def test_a_battery_that_cannot_move_one_watt_is_refused(name: str) -> None:
     assert refusal.value.code == "bad_config"
 
 
-@pytest.mark.parametrize("name", ["nill", "lc", "ls1", "ls2", "rc", "table"])
+@pytest.mark.parametrize("name", ["nill", "lc", "ls1", "ls2", "rc", "table", "source"])
 def test_controllers_whose_draw_begins_at_0_refuse_export(name: str) -> None:
     with pytest.raises(HushError, match=f"{name} needs demand >= 0") as refusal:
         battery.make(name, BATTERY | {"export": 1}, None)

@@ -201,7 +201,8 @@ def test_every_damaged_byte_and_every_cut_is_noticed() -> None:
     [
         (0, b"HTBM", "no table file"),
         (4, b"\2", "version 2 is unknown"),
-        (5, b"\2", "kind of rows is 2"),
+        (5, b"\3", "kind of rows is 3"),
+        (5, b"\2", "it has 2 states and 2 output levels; rows by demand need 1 and 2"),
         (6, b"\0\0", "step_s is 0"),
         (8, b"\0\0\0\0", "quantum_w is 0"),
         (12, b"\0\1", "demand levels is 1"),

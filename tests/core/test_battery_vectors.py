@@ -11,6 +11,7 @@ from hushfw.core import battery
 from hushfw.core.drbg import Tape
 from tests.core.batteries import Counted, Settings
 from tests.core.test_battery_holding import ORACLES
+from tests.core.test_battery_source import BySource
 from tests.core.test_battery_stepping import FromTheRules
 from tests.core.test_battery_table import OnIntegers
 
@@ -42,6 +43,8 @@ def oracle_of(name: str, limits: Settings, given: list[tuple[int, int]]) -> Any:
     bits = [value for n, value in given]
     if name == "cascade":
         return Behind(limits, given)
+    if name == "source":
+        return BySource(limits, bits)
     if name == "table":
         return OnIntegers(limits["table"], limits, bits)
     limits = {"maximum_ws": limits["capacity_ws"]} | limits

@@ -10,7 +10,7 @@ import pytest
 from hushfw.core import battery, config
 from hushfw.core.battery.settings import OPTIONS
 from hushfw.core.errors import HushError
-from tests.core.batteries import ROWS_2, table_bytes
+from tests.core.batteries import ROWS_2, source_table, table_bytes
 from tests.core.test_config import GOOD
 
 BATTERY = {"capacity_wh": 500, "rate_w": 500}
@@ -24,7 +24,7 @@ FULL: dict[str, Any] = {
     "charge_efficiency_permille": 950,
     "discharge_efficiency_permille": 940,
 }
-SINGLE = sorted(set(OPTIONS) - {"none", "cascade"})
+SINGLE = sorted(set(OPTIONS) - {"none", "cascade", "source"})
 
 
 def with_controller(controller: Any, export: bool = False) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def least(name: str) -> dict[str, Any]:
         return {"name": name}
     if name == "cascade":
         return {"name": name, "first": least("be:sat"), "second": least("ls2")}
+    if name == "source":
+        return {"name": name, "quantum_w": 100, "demand_levels": 3}
     return {"name": name} | BATTERY | (TABLE if name == "table" else {})
 
 
@@ -56,6 +58,10 @@ def no_file(path: str) -> bytes | None:
 
 def table_file(path: str) -> bytes | None:
     return table_bytes(60, 100, 2, 2, ROWS_2, 0) if path == "table.bin" else None
+
+
+def source_file(path: str) -> bytes | None:
+    return source_table() if path == "table.bin" else None
 
 
 @pytest.mark.parametrize("name", battery.CONTROLLERS)
@@ -68,7 +74,8 @@ def test_what_the_configuration_takes_the_controller_takes(name: str) -> None:
         wanted.append({"name": name} | FULL | extra | options)
     for controller in wanted:
         taken = config.check(with_controller(controller))["controller"]
-        settings = battery.from_config(taken, 60, 0, table_file)
+        read_file = source_file if name == "source" else table_file
+        settings = battery.from_config(taken, 60, 0, read_file)
         made = battery.make(name, settings, None)
         assert made.name == name
 
@@ -106,7 +113,7 @@ def test_a_table_comes_from_its_file_and_those_of_a_cascade_from_theirs() -> Non
     assert refused.value.code == "not_provisioned"
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", [*SINGLE, "source"])
 def test_a_controller_s_own_settings_are_checked_by_name(name: str) -> None:
     for field, bounds in OPTIONS[name].items():
         for value in (bounds[0] - 1, bounds[1] + 1, None, True, 1.0, "1"):

@@ -12,6 +12,7 @@ import random
 import struct
 from typing import Any
 
+import masked_words
 import pytest
 import vectors_street as vectors
 from cryptography.hazmat.primitives import hashes
@@ -159,10 +160,10 @@ def test_reports_less_answers_less_keystreams_are_the_sum_of_who_reported(slot_m
     totals = [0] * lanes
     for i in set(range(pairs.members)) - silent:
         stream = pairs.stream(i, slot, lanes)
-        report = masking.report_words(
+        report = masked_words.report_words(
             values[i], i, pairs.of(i), pairs.streams[i], recovery[i], slot
         )
-        answer = masking.answer_words(i, pairs.of(i), recovery[i], slot, silent_map, digest)
+        answer = masked_words.answer_words(i, pairs.of(i), recovery[i], slot, silent_map, digest)
         assert all(0 <= word < WORD for word in report + answer)
         for k in range(lanes):
             totals[k] += report[k] - answer[k] - stream[k]
@@ -183,8 +184,8 @@ def test_nothing_opens_when_one_piece_is_of_another_sum(what: str) -> None:
         own_slot = slot + 1 if what == "another slot" and i == 0 else slot
         digest = masking.silent_digest(pairs.roster, own_slot, own_map)
         recovery = [i + 1, i + 2]
-        words = masking.report_words([5, 6], i, pairs.of(i), pairs.streams[i], recovery, slot)
-        lifts = masking.answer_words(i, pairs.of(i), recovery, own_slot, own_map, digest)
+        words = masked_words.report_words([5, 6], i, pairs.of(i), pairs.streams[i], recovery, slot)
+        lifts = masked_words.answer_words(i, pairs.of(i), recovery, own_slot, own_map, digest)
         if what == "no answers" or (what == "one answer less" and i == 0):
             lifts = [0, 0]
         stream = pairs.stream(i, slot, lanes)

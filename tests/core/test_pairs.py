@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hushfw.core.pairs import PureAccumulator, _agree, to_bytes
+from hushfw.core.pairs import PureAccumulator, PureResidue, _agree, to_bytes
 from tests.core.boards_assembler import load
 
 SIZES = (2, 4, 20, 32, 34, 128)
 PAIRS, MEMORY = load("pairs")
-AsmAccumulator = PAIRS.AsmAccumulator
+AsmAccumulator, AsmResidue = PAIRS.AsmAccumulator, PAIRS.AsmResidue
 
 
 def modulus_of(size: int, chance: random.Random) -> int:
@@ -80,14 +80,87 @@ def test_the_assembler_is_the_definition(size: int) -> None:
         assert worked(AsmAccumulator, n, size, operands, squares) == wanted, (n, operands, squares)
 
 
-def test_which_instructions_run_does_not_depend_on_the_numbers() -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_the_assembler_is_the_definition_mod_n(size: int) -> None:
+    chance = random.Random(-size)
+    for _ in range(300 if size < 100 else 40):
+        n = modulus_of(size, chance)
+        operands = [half(n, size, chance).to_bytes(size, "little") for _ in range(3)]
+        squares = [chance.randrange(3) for _ in range(2)]
+        x, y, z = (int.from_bytes(operand, "little") for operand in operands)
+        wanted = ((x * y) ** 2 ** squares[0] * z) ** 2 ** squares[1] % n
+        for kind in (PureResidue, AsmResidue):
+            assert worked(kind, n, size, operands, squares) == wanted, (n, operands, squares)
+
+
+@pytest.mark.parametrize("kind", [PureAccumulator, AsmAccumulator, PureResidue, AsmResidue])
+def test_what_is_kept_is_found_again(kind: type) -> None:
+    chance = random.Random(9)
+    for _ in range(50):
+        n = modulus_of(20, chance)
+        MEMORY.forget()
+        number, plain = kind(n, 20), kind(n, 20)
+        x, y = (pair(n, 20, chance)[: 20 * kind.PARTS] for _ in range(2))
+        number.load(x)
+        number.multiply(y)
+        product = number.keep()
+        number.load(y)
+        number.square()
+        number.multiply_kept(product)
+        first = number.value()
+        number.resume(product)
+        number.multiply(y)
+        number.multiply(y)
+        plain.load(x)
+        for _ in range(3):
+            plain.multiply(y)
+        assert first == number.value() == plain.value()
+
+
+def test_a_correction_made_by_squares_is_the_one_made_by_pow() -> None:
+    chance = random.Random(11)
+    for kind in (AsmAccumulator, AsmResidue):
+        for times in (1, 2, 5):
+            n = modulus_of(20, chance)
+            x, y = (pair(n, 20, chance)[: 20 * kind.PARTS] for _ in range(2))
+            found = []
+            for is_prepared in (False, True):
+                MEMORY.forget()
+                number = kind(n, 20)
+                if is_prepared:
+                    assert len(list(number.prepare(times))) == times + 1
+                    assert list(number.prepare(times)) == []
+                number.load(x)
+                for _ in range(times):
+                    number.square()
+                    number.multiply(y)
+                found.append(number.keep())
+            assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", [AsmAccumulator, AsmResidue])
+def test_a_cleared_machine_holds_nothing_of_its_numbers(kind: type) -> None:
+    MEMORY.forget()
+    number = kind(0xFFFFFFF1, 4)
+    kept = b"\x12\x34\x56\x78\x9a\xbc\xde\x0f"[: 4 * kind.PARTS]
+    number.resume(kept)
+    number.square()
+    number.multiply(kept)
+    number.clear()
+    for name, value in vars(number).items():
+        if isinstance(value, bytearray) and name not in ("_n", "_one"):
+            assert not any(value), name
+
+
+@pytest.mark.parametrize("kind", [AsmAccumulator, AsmResidue])
+def test_which_instructions_run_does_not_depend_on_the_numbers(kind: type) -> None:
     chance = random.Random(5)
     taken = set()
     for _ in range(60):
         n = modulus_of(32, chance)
         MEMORY.forget()
-        number = AsmAccumulator(n, 32)
-        number.load(pair(n, 32, chance))
+        number = kind(n, 32)
+        number.load(pair(n, 32, chance)[: 32 * kind.PARTS])
         operand = pair(n, 32, chance)
         MEMORY.steps.clear()
         number.multiply(operand)
@@ -100,7 +173,7 @@ def test_which_instructions_run_does_not_depend_on_the_numbers() -> None:
     ("line", "instead"),
     [
         ("above += _subtract(z, addressof(self._one), digits, below)", "pass"),
-        ("        _add(z, p[_N], digits, above >> 2)\n        self._now", "        self._now"),
+        ("        _add(z, p[_N], digits, above >> 2)\n        self._swap()", "        self._swap()"),
         ("    asr(r6, r6, 16)\n    mov(r2, r9)", "    lsr(r6, r6, 16)\n    mov(r2, r9)"),
         ("_add(z, p[_N], self._digits, below)", "pass"),
     ],
@@ -126,8 +199,10 @@ def _replaced(source: str, line: str, instead: str) -> str:
 def test_a_board_whose_assembler_errs_keeps_big_integers() -> None:
     shift = "    asr(r6, r6, 16)\n    mov(r2, r9)"
     broken, _ = load("pairs", lambda source: _replaced(source, shift, shift.replace("asr", "lsr")))
-    assert _agree(AsmAccumulator)
-    assert not _agree(broken.AsmAccumulator)
+    assert _agree(PureAccumulator, AsmAccumulator)
+    assert _agree(PureResidue, AsmResidue)
+    assert not _agree(PureAccumulator, broken.AsmAccumulator)
+    assert not _agree(PureResidue, broken.AsmResidue)
 
 
 @pytest.mark.parametrize("kind", [PureAccumulator, AsmAccumulator])

@@ -114,3 +114,13 @@ def test_caps_that_do_not_fit_the_lanes_are_refused_and_the_slot_stays(caps):
 def test_a_register_has_one_or_two_lanes(lanes):
     with pytest.raises(HushError):
         Register(lanes)
+
+
+@pytest.mark.parametrize("state", [(7654321, 8), (-7654321,)])
+def test_a_refusal_does_not_tell_what_a_home_draws(state):
+    register = Register()
+    with pytest.raises(HushError) as draw:
+        register.add(-7654321, 60)
+    with pytest.raises(HushError) as carry:
+        register.restore(state)
+    assert "7654321" not in str(draw.value) + str(carry.value)

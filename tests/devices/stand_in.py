@@ -1,14 +1,18 @@
 """Programs that are not there: scripts on the path that record how they were called.
 
 Each call's arguments are kept as one line of JSON; what the script says and how it ends is chosen
-by a word among its arguments. Nothing else is done.
+by a word among its arguments. Nothing else is done. And a board's drive that is a folder.
 """
 
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from hushmeter.devices.flash import INFO_FILE
 
 _SCRIPT = """#!{python}
 import json, sys
@@ -21,6 +25,8 @@ for word in sys.argv[1:]:
         sys.stdout.write(said)
         sys.exit(code)
 """
+
+INFO = "UF2 Bootloader v1.0\r\nModel: A Board\r\nBoard-ID: {}\r\n"
 
 
 class StandIn:
@@ -56,3 +62,25 @@ class StandIn:
         if not self._log.exists():
             return []
         return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+
+class Drive:
+    """A board's drive: it goes away as soon as it has the whole image."""
+
+    def __init__(self, folder: Path, board_id: str) -> None:
+        self.path = folder / "DRIVE"
+        self.path.mkdir()
+        self.received = b""
+        (self.path / INFO_FILE).write_text(INFO.format(board_id))
+
+    def restart_after(self, name: str, size: int) -> threading.Thread:
+        def watch() -> None:
+            target = self.path / name
+            while not target.exists() or target.stat().st_size < size:
+                time.sleep(0.005)
+            self.received = target.read_bytes()
+            (self.path / INFO_FILE).unlink()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        return thread

@@ -51,8 +51,8 @@ def answer(result: Result) -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hushmeter.devices.console._ENTER_S", 1.0)
-    monkeypatch.setattr("hushmeter.devices.console._READ_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._ENTER_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._READ_S", 1.0)
     monkeypatch.setattr("hushmeter.devices.doctor._GREETING_S", 0.5)
 
 
@@ -179,6 +179,32 @@ def test_a_board_that_lost_its_key_says_so_and_keeps_no_secret_of_it(board: Path
     assert not (board / "pairs.bin").exists() and not (board / "keys-1-3.bin").exists()
     assert (board / "home.bin").read_bytes() == b"home"
     assert Journal(str(board / "journal.bin")).epoch == 0
+
+
+def test_a_lost_seed_is_made_anew_and_no_start_under_the_key_is_counted_twice(board: Path) -> None:
+    """The count of starts is a part of what the supplier signs: a second boot 1 could be told the
+    time with a message to the first."""
+    started = int.from_bytes((board / "seed.bin").read_bytes()[:4], "big")
+    identity = (board / "identity.bin").read_bytes()
+    (board / "seed.bin").unlink()
+    with UnixBoard(board) as port:
+        lost = answer(run("doctor", "--port", port, "--json"))["port"]
+        said = answer(run("provision", "--board", "unix", "--port", port, *METER, "--json"))
+    assert "there is no seed.bin" in json.dumps(lost)
+    assert said["kept_identity"] is True and (board / "identity.bin").read_bytes() == identity
+    assert int.from_bytes((board / "seed.bin").read_bytes()[:4], "big") > started + (1 << 30)
+
+
+def test_a_key_without_seed_and_journal_masks_nothing_again(board: Path) -> None:
+    """A new seed must not make the meter forget that it had a journal: it would count its slots
+    from the beginning, and mask what it has masked before."""
+    (board / "seed.bin").unlink()
+    (board / "journal.bin").unlink()
+    with UnixBoard(board) as port:
+        said = run("provision", "--board", "unix", "--port", port, *METER, "--json")
+        assert said.exit_code == 2 and "the journal is gone" in said.stderr
+        found = answer(run("doctor", "--port", port, "--json"))["port"]
+    assert "the journal is gone" in json.dumps(found) and "--replace-identity" in json.dumps(found)
 
 
 def test_a_board_of_the_old_layout_migrates_and_keeps_its_key(board: Path) -> None:
@@ -312,6 +338,7 @@ HEALTHY_LIFE = {
     "confirmed": 1,
     "samples": 100,
     "missed_samples": 0,
+    "failed_samples": 0,
     "filesystem_free_bytes": 1 << 20,
 }
 HEALTHY_HELLO = {"board": "rpi_pico", "problem": "", "modes": 0, "epoch": 1}
@@ -331,6 +358,7 @@ HEALTHY_STATUS = {"clock_s": 1_700_000_000, "damaged_frames": 0}
         ({}, {"reset_cause": "trial", "confirmed": 0, "place": "b"}, {}, "trial_failed"),
         ({}, {"tries": 3, "confirmed": 0}, {}, "boot_loop"),
         ({}, {"filesystem_free_bytes": 4096}, {}, "filesystem_full"),
+        ({}, {"samples": 0, "failed_samples": 60}, {}, "failed_samples"),
         ({}, {}, {"clock_s": 0}, "clock_not_set"),
     ],
 )
@@ -344,6 +372,15 @@ def test_what_a_meter_says_of_itself_becomes_a_problem_with_an_advice(
     problems = [finding for finding in seen.findings if finding.problem]
     assert [finding.code for finding in problems] == [code]
     assert problems[0].advice and not seen.ok
+
+
+def test_seconds_without_a_sample_are_told_and_keep_no_meter_from_its_work() -> None:
+    life = HEALTHY_LIFE | {"samples": 90, "missed_samples": 2, "failed_samples": 8}
+    seen = Examination("P", hello=HEALTHY_HELLO, life=life, status=HEALTHY_STATUS)
+    about_meter(seen, load_board("pico"))
+    assert [finding.code for finding in seen.findings] == ["missed_samples", "failed_samples"]
+    assert "2 of 100 seconds" in seen.findings[0].text and seen.ok
+    assert "8 of 100 seconds" in seen.findings[1].text and seen.findings[1].advice
 
 
 @pytest.mark.parametrize("cause", ["power_on", "host", "maintenance", "soft"])

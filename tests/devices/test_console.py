@@ -1,7 +1,9 @@
 """The prompt comes back from everything that is known to lose it; what stays wrong is one error."""
 
+import contextlib
 import os
 import pty
+import threading
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from hushmeter.devices import ports
 from hushmeter.devices.address import Address
 from hushmeter.devices.boardfiles import BoardFiles, FilesystemFull
 from hushmeter.devices.boards import load_board
-from hushmeter.devices.console import BoardError, Console, PromptError, WrongBoard
+from hushmeter.devices.console import BoardError, Console, PromptError, WrongAnswer, WrongBoard
 from hushmeter.errors import HushmeterError
 from tests.devices.kit import UnixBoard
 
@@ -22,8 +24,8 @@ DIES = "import os\nos.system('kill -9 $PPID')"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hushmeter.devices.console._ENTER_S", 1.0)
-    monkeypatch.setattr("hushmeter.devices.console._READ_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._ENTER_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._READ_S", 1.0)
 
 
 @pytest.fixture
@@ -94,6 +96,17 @@ def test_an_input_output_error_of_the_port_is_tried_again(
     assert failed
 
 
+def test_a_board_that_is_unplugged_in_the_middle_is_said_to_be_gone(
+    console: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The port is there when the prompt is entered, and not when it is entered again."""
+    console.patience_s = 0.1
+    monkeypatch.setattr(console.address, "now", lambda: str(tmp_path / "ttyGONE"))
+    with pytest.raises(ports.PortError, match="ttyGONE is not there") as caught:
+        console.again(lambda: console.run(DIES, timeout_s=1))
+    assert "plug the board in" in (caught.value.hint or "")
+
+
 def test_a_restart_that_fails_is_done_without(tmp_path: Path) -> None:
     with UnixBoard(tmp_path / "board") as port, Console(port) as console:
         assert console.run("print(1)") == "1\n"
@@ -110,6 +123,48 @@ def test_a_port_where_nothing_answers_is_said_to_be_silent() -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_a_program_that_never_stops_talking_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mpremote by itself would read for ever: its time-outs count silence."""
+    monkeypatch.setattr("hushmeter.devices.rawrepl._MOST_ENTER_S", 1.0)
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    os.set_blocking(ours, False)
+    over = threading.Event()
+
+    def talk() -> None:
+        while not over.is_set():
+            with contextlib.suppress(BlockingIOError):
+                os.write(ours, b"and another thing, " * 50)
+            with contextlib.suppress(BlockingIOError):
+                os.read(ours, 4096)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        console = Console(os.ttyname(theirs), patience_s=0.1, fresh=False)
+        with pytest.raises(PromptError, match="nothing answers"):
+            console.open()
+    finally:
+        over.set()
+        thread.join()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_an_answer_without_end_is_cut_off(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hushmeter.devices.rawrepl._MOST_BYTES", 1000)
+    with pytest.raises(PromptError, match="does not stop talking"):
+        console.run("print('more ' * 500)")
+
+
+def test_an_answer_of_another_shape_is_refused_and_not_asked_for_again(console: Console) -> None:
+    with pytest.raises(WrongAnswer, match="Expected `int`, got `str`"):
+        console.value("answer = ['x']", shape=list[int])
+    assert console.value("answer = [1]", shape=list[int]) == [1]
 
 
 def test_a_port_in_use_is_said_to_be_in_use(tmp_path: Path) -> None:

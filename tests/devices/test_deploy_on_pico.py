@@ -11,13 +11,13 @@ from hushmeter.devices import firmware
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.bytecode import compile_files
 from hushmeter.devices.console import Console
-from hushmeter.devices.deployment import deploy
+from hushmeter.devices.deploy_board import deploy
 from hushmeter.emulate.pico import EmulatedPico
 from hushmeter.emulate.pico_pty import PicoTerminal
 from tests.emulate.test_pico import FACTS, needs_image
 
 PATIENCE_S = 120.0
-PARTS = ["__init__", "endpoint", "life", "port", "safe", "serve", "store"]
+PARTS = ["__init__", "endpoint", "life", "memory", "port", "safe", "serve", "store"]
 PARTS += ["core/__init__", "core/errors", "core/frame", "core/messages", "core/pace"]
 PARTS += ["links/__init__", "links/stdio"]
 APP = b"""

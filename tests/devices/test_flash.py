@@ -1,8 +1,6 @@
 """Flashing: the right program is called with the right words, and each failure is one error."""
 
 import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,9 +20,7 @@ from hushmeter.devices.flash import (
 )
 from hushmeter.errors import HushmeterError
 from tests.devices.image_kit import ESP_BOARD, UF2_BOARD, esp_image, esp_of, uf2_image, uf2_of
-from tests.devices.stand_in import StandIn
-
-INFO = "UF2 Bootloader v1.0\r\nModel: A Board\r\nBoard-ID: {}\r\n"
+from tests.devices.stand_in import Drive, StandIn
 
 
 @pytest.fixture
@@ -39,28 +35,6 @@ def esp_file(tmp_path: Path) -> Path:
     path = tmp_path / "image.bin"
     path.write_bytes(esp_image())
     return path
-
-
-class Drive:
-    """A board's drive: it goes away as soon as it has the whole image."""
-
-    def __init__(self, folder: Path, board_id: str) -> None:
-        self.path = folder / "DRIVE"
-        self.path.mkdir()
-        self.received = b""
-        (self.path / INFO_FILE).write_text(INFO.format(board_id))
-
-    def restart_after(self, name: str, size: int) -> threading.Thread:
-        def watch() -> None:
-            target = self.path / name
-            while not target.exists() or target.stat().st_size < size:
-                time.sleep(0.005)
-            self.received = target.read_bytes()
-            (self.path / INFO_FILE).unlink()
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        return thread
 
 
 @pytest.fixture
@@ -106,6 +80,21 @@ def test_the_drive_of_another_kind_of_board_is_refused(tmp_path: Path, uf2_file:
     with pytest.raises(HushmeterError, match="belongs to a board OTHER-BOARD"):
         flash(Job(UF2_BOARD, uf2_file, "uf2", drive=other.path))
     assert not (other.path / uf2_file.name).exists()
+
+
+def test_a_drive_that_says_no_end_of_things_is_read_no_further_than_a_drives_file(
+    tmp_path: Path,
+) -> None:
+    other = Drive(tmp_path, "OTHER")
+    (other.path / INFO_FILE).write_text(
+        "x" * (1 << 20) + f"\nBoard-ID: {uf2_of(UF2_BOARD).board_id}"
+    )
+    with pytest.raises(HushmeterError, match="without a name"):
+        check_drive(other.path, uf2_of(UF2_BOARD))
+    (other.path / INFO_FILE).write_text("Board-ID: " + "9" * 4000)
+    with pytest.raises(HushmeterError, match="belongs to a board 9{60}, not") as caught:
+        check_drive(other.path, uf2_of(UF2_BOARD))
+    assert len(caught.value.message) < 300
 
 
 def test_a_folder_is_not_taken_for_a_drive(tmp_path: Path) -> None:
@@ -233,7 +222,7 @@ def test_the_flash_is_erased_only_when_asked(
 def test_a_board_with_less_flash_than_its_file_says_is_not_written(
     esptool: StandIn, esp_file: Path, idle_port: str
 ) -> None:
-    esptool.answer(flash_id=("Detected flash size: 2MB\n", 0))
+    esptool.answer(flash_id=(f"Detected flash size: {'9' * 5000}MB\nDetected flash size: 2MB\n", 0))
     with pytest.raises(HushmeterError, match="has 2097152 bytes of flash"):
         flash(Job(ESP_BOARD, esp_file, "esptool", idle_port, erase=True))
     assert len(esptool.calls) == 1

@@ -41,6 +41,7 @@ LIFE = {
     "watchdog_ms": 8000,
     "samples": 0,
     "missed_samples": 0,
+    "failed_samples": 0,
     "worst_late_ms": 0,
     "clock_offset_ms": 0,
     "drift_ppb": 0,
@@ -69,6 +70,13 @@ def test_a_meter_is_told_in_words() -> None:
     assert "8 reports, 7 answers, 1 slots with a gap" in text
     assert "start 3, caused by host; firmware of place b, confirmed" in text
     assert "2.0 KiB; since start 16 records added" in text and "SILENT" not in text
+
+
+def test_what_a_sensor_gave_is_told_also_where_it_gave_nothing() -> None:
+    assert "no sensor: this meter is given its load" in shown(("life", LIFE))
+    taken = {"samples": 90, "missed_samples": 2, "failed_samples": 8}
+    assert "90 samples, 2 missed, 8 failed" in shown(("life", LIFE | taken))
+    assert "0 samples, 0 missed, 7 failed" in shown(("life", LIFE | {"failed_samples": 7}))
 
 
 def test_what_is_wrong_stands_out() -> None:

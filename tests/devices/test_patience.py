@@ -1,11 +1,13 @@
 """Patience is counted in the board's own time and by its steps, not by the wall clock alone."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hushmeter.assets import main_script
+from hushmeter.devices import console as console_module
 from hushmeter.devices import meterlink
 from hushmeter.devices.address import Address
 from hushmeter.devices.console import Console
@@ -86,6 +88,33 @@ def test_a_slow_board_shows_itself_by_its_own_clock(tmp_path: object) -> None:
     assert 3.5 < console.measure() < 5
     console.run = lambda code, timeout_s=0.0: ""  # type: ignore[method-assign]
     assert console.measure() == 1
+
+
+@pytest.mark.parametrize(("port", "most"), [("/dev/ttyACM0", 60.0), ("/dev/pts/0", 300.0)])
+def test_a_board_is_not_believed_to_be_slower_than_any_that_was_seen(
+    monkeypatch: pytest.MonkeyPatch, port: str, most: float
+) -> None:
+    """What lies about its clock gets no more than a bounded share of the host's patience."""
+    now = [0.0]
+    monkeypatch.setattr(console_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    console = Console(port)
+    allowed: list[float] = []
+
+    def lingers(code: str, timeout_s: float = 30.0) -> str:
+        if "ticks" in code:
+            allowed.append(timeout_s)
+            now[0] += 10_000
+        return ""
+
+    monkeypatch.setattr(console, "run", lingers)
+    assert console.measure() == most
+    assert allowed == [most * 0.2], "nor is the measurement itself waited for any longer"
+
+
+def test_a_board_that_goes_on_stepping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loader counts to three; what counts its starts for ever is no reason to wait for ever."""
+    Clock(monkeypatch, {float(at): said(boots=at) for at in range(0, 100_000, 30)})
+    assert await_health(Address("P"), 60, confirmed).life["confirmed"] == 0
 
 
 def test_a_prompt_is_told_from_a_meter_at_once(tmp_path: Any) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hushmeter.cluster.keystream import Keystreams
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate.gathered import FIRST_SLOT
 from hushmeter.emulate.meters import unix_meters
 from hushmeter.emulate.settings import REPORT, Absence, StreetSettings
@@ -53,7 +53,7 @@ def one_round(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreetRun]:
 
 def keystreams(run: StreetRun) -> Words:
     """The supplier's masks, shape (slots, meters)."""
-    supplier = Supplier(provision.derived_seed(SEED, "supplier"))
+    supplier = Supplier(meter_plan.derived_seed(SEED, "supplier"))
     rules = run.roster.device
     keys = [keys.keystream for keys in supplier.meter_keys(run.roster)]
     streams = Keystreams(keys, rules.day(FIRST_SLOT), 1)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushfw.core.battery import CONTROLLERS
-from hushfw.core.battery.table_file import BY_DIFFERENCE, encode, thresholds
+from hushfw.core.battery.table_file import BY_DIFFERENCE, encode, encode_source, thresholds
 from hushmeter.battery.setups import Battery
 from hushmeter.cli import main
 from hushmeter.devices.controller import ControllerPlan
@@ -39,7 +39,7 @@ def policy(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", sorted({*CONTROLLERS, "be"} - {"cascade", "table"}))
+@pytest.mark.parametrize("name", sorted({*CONTROLLERS, "be"} - {"cascade", "table", "source"}))
 def test_a_street_runs_with_every_controller(name: str) -> None:
     assert len(totals("--controller", name)) == 2
 
@@ -53,6 +53,14 @@ def test_a_table_and_two_controllers_in_series_run(tmp_path: Path) -> None:
     assert len(totals("--controller", "table", "--table", table)) == 2
     series = ("--controller", "table", "--table", table, "--second", "smooth")
     assert len(totals(*series, "--second-capacity-wh", "300")) == 2
+
+
+def test_a_second_supply_takes_its_share_of_the_streets_energy(tmp_path: Path) -> None:
+    table = tmp_path / "split.bin"
+    rows = [thresholds([1] * (x + 1) + [0] * (39 - x)) for x in range(40)]
+    table.write_bytes(encode_source(60, 100, 10**6, rows))
+    split = totals("--controller", "source", "--table", str(table))
+    assert all(half < whole for half, whole in zip(split, totals(), strict=True))
 
 
 def test_the_batterys_limits_change_what_is_drawn() -> None:

@@ -33,8 +33,8 @@ def emulate(*options: object) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hushmeter.devices.console._ENTER_S", 1.0)
-    monkeypatch.setattr("hushmeter.devices.console._READ_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._ENTER_S", 1.0)
+    monkeypatch.setattr("hushmeter.devices.rawrepl._READ_S", 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.link.fake_meter import (
     silent,
 )
 
-THREE = [("hello_request", {}), ("advance", {"now_s": 5}), ("status_request", {})]
+THREE = [("hello_request", {}), ("advance", {"now_s": 5}), ("roster_commit", {})]
 
 
 def links_to(*behaviours: Behaviour, simulated: bool = False) -> dict[int, Link]:

@@ -12,7 +12,7 @@ import pytest
 
 from hushfw.core import frame
 from hushfw.core.errors import CODES
-from hushmeter.devices.provision import CONFIG_FILE
+from hushmeter.devices.meter_plan import CONFIG_FILE
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, LinkTimeout, Message, Refused, SerialTransport, Transport, probe

@@ -24,7 +24,7 @@ from hushfw.core.errors import NAMES
 from hushmeter.cluster import enrolment
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import MeterKeys, Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate.unix import UnixMeter
 from hushmeter.link import Link, Message, Refused
 
@@ -35,7 +35,7 @@ START_S = 1_700_006_400
 
 SLOT_S = 600
 CAP_WH = 1000
-FLOORS = provision.Floors(
+FLOORS = meter_plan.Floors(
     least_members=3, least_honest=1, greatest_epsilon=Fraction(2), shortest_slot_s=60
 )
 
@@ -254,7 +254,7 @@ def forge(
     listed = [(m.meter_id, m.public_key) for m in roster.members] if members is None else members
     rules.members = len(listed)
     key = Ed25519PrivateKey.from_private_bytes(
-        provision.derived_seed(SEED, "authority") if seed is None else seed
+        meter_plan.derived_seed(SEED, "authority") if seed is None else seed
     )
     rules.authority_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     rules.previous = roster.device.previous
@@ -273,9 +273,9 @@ def new_member(meter_id: int) -> Member:
     return Member(meter_id, key.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
-def meter_plan(meter_id: int, authority: Authority, **changes: Any) -> provision.MeterPlan:
+def plan_of_meter(meter_id: int, authority: Authority, **changes: Any) -> meter_plan.MeterPlan:
     """How a meter of the test street is provisioned."""
-    made = provision.MeterPlan(
+    made = meter_plan.MeterPlan(
         meter_id=meter_id,
         street=STREET,
         board="unix",
@@ -290,13 +290,13 @@ def meter_plan(meter_id: int, authority: Authority, **changes: Any) -> provision
 
 def street(folder: Path, count: int = 4, **changes: Any) -> Street:
     """Provisioned, started meters without a roster; the changes are to every meter's plan."""
-    authority = Authority(provision.derived_seed(SEED, "authority"))
-    supplier = Supplier(provision.derived_seed(SEED, "supplier"))
+    authority = Authority(meter_plan.derived_seed(SEED, "authority"))
+    supplier = Supplier(meter_plan.derived_seed(SEED, "supplier"))
     meters = {}
     for meter_id in range(1, count + 1):
         storage = folder / f"meter-{meter_id}"
         storage.mkdir(parents=True)
-        for name, data in provision.files(meter_plan(meter_id, authority, **changes)).items():
+        for name, data in meter_plan.files(plan_of_meter(meter_id, authority, **changes)).items():
             (storage / name).write_bytes(data)
         meters[meter_id] = boot(meter_id, storage)
     return Street(folder, meters, authority, supplier)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import masked_words
 import pytest
 
 from hil.twin import Twin
@@ -192,7 +193,7 @@ def test_answers_by_pieces_are_the_answers_by_definition(folder: Path) -> None:
             silent = sorted(chance.sample(others, size))
             bits = masking.silent_map(40, silent)
             digest = masking.silent_digest(street.roster.hash, 2, bits)
-            wanted = masking.answer_words(
+            wanted = masked_words.answer_words(
                 own_index, street.partner_keys(2), [7, 8], 2, bits, digest
             )
             dummies, bound = ahead.Masks(street).lifts(2, silent, digest)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hushfw.core import battery
+from hushfw.core.battery.table_file import encode_source, thresholds
 from tests.core.batteries import ROWS_2, table_bytes
 from tests.meter import kit
 
@@ -19,7 +20,9 @@ OWN: dict[str, dict[str, Any]] = {
     "smooth": {"time_constant_s": 7200},
     "hold-mean": {"mean_mw": 700500},
     "table": {"quantum_w": 700, "demand_levels": 2},
+    "source": {"quantum_w": 120, "demand_levels": 3},
 }
+UNTOUCHED = ([1, 0, 0], [0, 1, 0], [0, 0, 1])
 SLOTS = 6
 
 
@@ -29,6 +32,8 @@ def controller_of(name: str) -> dict[str, Any]:
     if name == "cascade":
         second = {"name": "table"} | BATTERY | OWN["table"]
         return {"name": name, "first": {"name": "rc"} | BATTERY, "second": second}
+    if name == "source":
+        return {"name": name} | OWN[name]
     return {"name": name} | BATTERY | OWN.get(name, {})
 
 
@@ -44,6 +49,9 @@ def test_a_meter_runs_every_controller_through_reboots_and_loses_no_energy(
 ) -> None:
     storage = configured(kit.copy_storage(enrolled_once, tmp_path), controller_of(name))
     table = table_bytes(kit.SLOT_S, 700, 2, 2, ROWS_2, 0)
+    if name == "source":
+        # Where nothing is given, nothing is lost.
+        table = encode_source(kit.SLOT_S, 120, 0, [thresholds(row) for row in UNTOUCHED])
     for file in ("table.bin", "table-second.bin"):
         (storage / file).write_bytes(table)
     meter = kit.boot(1, storage)

@@ -12,7 +12,7 @@ import pytest
 
 from hushfw.core import roster as device_roster
 from hushmeter.cluster.roster import LanePlan, Member, SignedRoster
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from tests.meter import kit
 
 IN_USE = ("config.json", "identity.bin", "journal.bin", "keys-1-19676.bin", "roster-1.bin")
@@ -164,7 +164,7 @@ def test_a_roster_with_a_wrong_lane_is_refused(
     assert_refused(street, kit.forge(street.sign(next_plan()), spoil=spoil), code)
 
 
-FLOORS = provision.Floors(
+FLOORS = meter_plan.Floors(
     least_members=4, least_honest=2, greatest_epsilon=Fraction(3, 2), shortest_slot_s=600
 )
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from hushfw import life
+from hushfw import endpoint, life
 from hushfw.core import config, frame, messages, pace
 from hushfw.core.errors import HushError
 from hushfw.endpoint import Broken, Endpoint
 from hushmeter.assets import hushfw_dir
 from hushmeter.cluster.roster import Authority
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate.unix import MeterStopped, UnixMeter
 from hushmeter.link import Link, Refused
 from tests.meter import kit
@@ -47,8 +47,8 @@ class LifeBoard:
         self.resets = 0
 
     def provision(self, **changes: Any) -> None:
-        plan = kit.meter_plan(1, Authority(bytes(32)))
-        files = provision.files(plan)
+        plan = kit.plan_of_meter(1, Authority(bytes(32)))
+        files = meter_plan.files(plan)
         settings = json.loads(files["config.json"]) | changes
         files["config.json"] = json.dumps(settings).encode()
         for name, data in files.items():
@@ -142,20 +142,59 @@ def test_a_meter_without_places_or_machine_has_a_life_too(tmp_path: Path) -> Non
     assert not (board.storage / "reset.txt").exists()
 
 
-def test_one_request_that_needs_the_whole_meter_proves_a_firmware_on_trial(
+ON_TRIAL = {"use": "a", "confirmed": False, "tries": 1}
+PROVED = {"use": "a", "confirmed": True, "tries": 0}
+
+
+def test_what_only_begins_or_is_a_part_of_something_proves_no_firmware(
     board: LifeBoard,
 ) -> None:
+    """It runs for seconds here, and would be confirmed after ten."""
     board.provision()
     board.deploy("a")
     board.use("a", confirmed=False)
     board.power_on()
     for name in ("hello_request", "life_request", "status_request"):
         board.ask(name)
-        assert board.used() == {"use": "a", "confirmed": False, "tries": 1}
     board.ask("roster_begin", size=500, digest=bytes(32))
+    board.ask("roster_chunk", offset=0, data=bytes(100))
+    with pytest.raises(Refused):
+        board.ask("roster_commit")
     board.ask("hello_request")
-    assert board.used() == {"use": "a", "confirmed": True, "tries": 0}
+    assert board.used() == ON_TRIAL
+    assert board.ask("life_request")["confirmed"] == 0
+
+
+def test_a_masked_slot_proves_a_firmware_on_trial_and_what_it_was_fed_does_not(
+    enrolled_once: kit.Street, board: LifeBoard
+) -> None:
+    shutil.copytree(enrolled_once.meters[1].unix.storage, board.storage, dirs_exist_ok=True)
+    board.deploy("a")
+    board.use("a", confirmed=False)
+    board.power_on()
+    row = (600 * kit.SLOT_S).to_bytes(4, "little")
+    board.ask("feed", start_s=kit.START_S, row_s=kit.SLOT_S, rows=row)
+    board.ask("advance", now_s=kit.START_S)
+    board.ask("hello_request")
+    assert board.used() == ON_TRIAL
+    board.ask("advance", now_s=kit.end_s(1))
+    board.ask("hello_request")
+    assert board.used() == PROVED
     assert board.ask("life_request")["confirmed"] == 1
+
+
+def test_a_roster_proves_a_firmware_once_it_is_in_use() -> None:
+    """And an answer does; a stored report that is asked for again comes from the flash alone."""
+    replies = [
+        ("roster_commit", "progress", {"done": 3, "total": 9}, []),
+        ("resend", "report", {}, []),
+        ("advance", "ok", {}, []),
+        ("roster_commit", "progress", {"done": 9, "total": 9}, []),
+        ("announce", "answer", {}, []),
+        ("advance", "ok", {}, [("report", {})]),
+    ]
+    proved = [endpoint._proves(name, figures, out) for name, _, figures, out in replies]
+    assert proved == [False, False, False, True, True, True]
 
 
 BROKEN_METERS = {
@@ -350,11 +389,16 @@ def test_a_reformatted_filesystem_is_told_apart_from_a_meter(board: LifeBoard) -
     assert kept == {"cause"}
 
 
-def test_a_meter_that_lost_its_journal_alone_masks_nothing_again(
-    enrolled_once: kit.Street, tmp_path: Path
+@pytest.mark.parametrize("seed", ["its own", "a new one"])
+def test_a_meter_that_lost_its_journal_masks_nothing_again(
+    enrolled_once: kit.Street, tmp_path: Path, seed: str
 ) -> None:
+    """Also where somebody gave it a seed that counts no boots yet: it has the key of before."""
     storage = kit.copy_storage(enrolled_once, tmp_path)
     (storage / "journal.bin").unlink()
+    if seed == "a new one":
+        plan = kit.plan_of_meter(1, Authority(bytes(32)))
+        (storage / "seed.bin").write_bytes(meter_plan.files(plan)["seed.bin"])
     for _ in range(2):
         meter = kit.boot(1, storage)
         assert "the journal is gone" in meter.hello()["problem"]
@@ -364,10 +408,14 @@ def test_a_meter_that_lost_its_journal_alone_masks_nothing_again(
 
 
 @pytest.mark.parametrize("timeout_ms", [0, 1000, 8000])
-def test_a_configuration_asks_for_a_watchdog_or_for_none(timeout_ms: int) -> None:
-    files = provision.files(kit.meter_plan(1, Authority(bytes(32))))
+def test_a_configuration_asks_for_a_watchdog_or_for_none(timeout_ms: int, tmp_path: Path) -> None:
+    files = meter_plan.files(kit.plan_of_meter(1, Authority(bytes(32))))
     settings = json.loads(files["config.json"])
-    assert config.check(settings | {"watchdog_ms": timeout_ms})["watchdog_ms"] == timeout_ms
+    wanted = settings | {"watchdog_ms": timeout_ms}
+    assert config.check(wanted)["watchdog_ms"] == timeout_ms
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(wanted))
+    assert life.configured_watchdog_ms(str(path)) == timeout_ms
     settings.pop("watchdog_ms", None)
     assert config.optional(config.check(settings), "watchdog_ms") == 0
 
@@ -376,7 +424,7 @@ def test_a_configuration_asks_for_a_watchdog_or_for_none(timeout_ms: int) -> Non
 def test_a_watchdog_that_none_can_be_is_refused_and_not_started(
     timeout_ms: Any, tmp_path: Path
 ) -> None:
-    files = provision.files(kit.meter_plan(1, Authority(bytes(32))))
+    files = meter_plan.files(kit.plan_of_meter(1, Authority(bytes(32))))
     settings = json.loads(files["config.json"]) | {"watchdog_ms": timeout_ms}
     with pytest.raises(HushError, match="watchdog_ms"):
         config.check(settings)
@@ -439,6 +487,19 @@ def test_a_trial_that_can_only_say_what_is_wrong_gives_up(hardware: Recorder) ->
     assert used()["tries"] == 1
     hardware._cause = WDT_RESET
     assert life.Life().cause == "trial"
+
+
+def test_a_board_without_memory_for_its_note_is_reset_all_the_same(
+    hardware: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that ran out may be why it restarts."""
+
+    def full(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(life.store, "replace", full)
+    life.Life().restart("fault MemoryError")
+    assert hardware.resets == 1
 
 
 def test_a_confirmed_firmware_that_says_what_is_wrong_stays(hardware: Recorder) -> None:

@@ -16,79 +16,17 @@ import pytest
 from hil import live_street
 from hil.live_street import START_S, LiveStreet
 from hil.twin import Twin
-from hushfw import live, port
+from hushfw import live, port, store
 from hushfw.clock import MOST_DRIFT_PPB, SLEW_PPB
-from hushfw.core import frame, messages, pace
-from hushfw.core.errors import NAMES, HushError
-from hushmeter.link import Link, Refused
+from hushfw.core import pace
+from hushfw.core.errors import HushError
+from hushmeter.link import Refused
+from tests.meter.simulated import Simulated
 
 SLOT_S = 60
 MEMBERS = 5
 START_MS = START_S * 1000
 MOST_FAST_PPB = MOST_DRIFT_PPB + SLEW_PPB
-
-
-class Simulated(Twin):
-    """A twin whose time passes in :meth:`run`, as its serve loop would see it."""
-
-    def __init__(self, folder: Path, files: dict[str, bytes]) -> None:
-        self.local_ms = 0
-        self.watts: Callable[[], int] = lambda: 1200
-        self.reports: list[tuple[int, dict[str, Any]]] = []
-        super().__init__(folder, files)
-        self.link = Link(self, tries=1)
-
-    def read_u16(self) -> int:
-        watts = self.watts()
-        return watts << 4 | watts >> 8
-
-    @property
-    def meter(self) -> Any:
-        return self._endpoint
-
-    @property
-    def slots(self) -> Any:
-        return self._endpoint._slots
-
-    def run(self, seconds: float) -> None:
-        end_ms = self.local_ms + round(seconds * 1000)
-        with contextlib.chdir(self._folder):
-            while self.local_ms < end_ms:
-                wait_ms = max(1, self.meter.wait_ms())
-                self.local_ms += min(wait_ms, end_ms - self.local_ms)
-                pace.point()
-                for data in self.meter.tick():
-                    self._keep(data)
-
-    def _keep(self, data: bytes) -> None:
-        for kind, sequence, payload in frame.Decoder().feed(data):
-            name, fields = messages.decode(kind, payload)
-            assert (name, sequence) == ("report", 0)
-            self.reports.append((self.local_ms, fields))
-
-    def ask(self, name: str, **fields: Any) -> dict[str, Any]:
-        return self.link.request(name, **fields).fields
-
-    def refusal(self, name: str, **fields: Any) -> str:
-        """The code with which a request is refused; sent as a raw frame, whatever it holds."""
-        number, payload = messages.encode(name, fields)
-        self.write(frame.encode(number, 0, payload))
-        for kind, _, answer in frame.Decoder().feed(self.read(0)):
-            name, reply = messages.decode(kind, answer)
-            if name == "refused":
-                return NAMES[reply["code"]]
-        raise AssertionError("it was not refused")
-
-    def recovery_words(self, slot: int) -> list[int]:
-        """C of a slot, as the journal keeps it."""
-        with contextlib.chdir(self._folder):
-            return list(self.slots._kept_report(slot)[0])
-
-    def reported(self) -> list[int]:
-        return [fields["slot"] for _, fields in self.reports]
-
-    def records(self) -> list[dict[str, int]]:
-        return live_street.home_records(self.files())
 
 
 Make = Callable[..., tuple[Simulated, LiveStreet]]
@@ -414,6 +352,90 @@ def test_a_full_filesystem_loses_the_slot_and_not_the_meter(
     meter.run(SLOT_S)
     assert meter.reported() == [2]
     assert meter.ask("status_request")["refusals"] == 1
+
+
+def test_a_home_log_without_room_keeps_no_old_slot_in_the_journal(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a full flash would fill the more: what is over must go."""
+    meter, street = make()
+    begin(meter, street)
+
+    def full(*arguments: object) -> None:
+        raise HushError("storage", "full")
+
+    monkeypatch.setattr(meter.meter._home_log, "append", full)
+    meter.run(25 * SLOT_S)
+    assert meter.reported() == list(range(1, 25))
+    kept = list(meter.slots._journal.slots)
+    assert kept == list(range(kept[0], 26)) and len(kept) < 23
+
+
+def test_a_home_log_without_room_keeps_no_roster_from_being_used(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter, street = make()
+    begin(meter, street)
+    meter.run(10)
+
+    def full(*arguments: object) -> None:
+        raise HushError("storage", "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(meter.meter._home_log, "append", full)
+        live_street.enrol(meter.link, street.sign(MEMBERS))
+    meter.run(2 * SLOT_S)
+    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(2, 2)]
+
+
+def test_files_that_cannot_be_removed_leave_no_slots_of_the_roster_before(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The roster is in use by then; slots of the one before would have its keys."""
+    meter, street = make()
+    begin(meter, street)
+    meter.run(10)
+    remove = store.remove
+
+    def refused(path: str) -> None:
+        if path.endswith(".bin"):
+            raise OSError(28)
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "remove", refused)
+        live_street.enrol(meter.link, street.sign(MEMBERS))
+    assert {"roster-1.bin", "roster-2.bin"} <= set(meter.files())
+    meter.run(2 * SLOT_S)
+    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(2, 2)]
+
+
+@pytest.mark.parametrize("broken", ["raises", "reads nothing"])
+def test_a_sensor_that_fails_ends_no_slot_late_and_leaves_a_gap(make: Make, broken: str) -> None:
+    """Also where it fails from the middle of one slot to the middle of the next but one."""
+    meter, street = make()
+    begin(meter, street)
+    meter.run(30)
+
+    def fails() -> int:
+        if broken == "raises":
+            raise OSError(5)
+        return None  # type: ignore[return-value]
+
+    driver = meter.meter._driver
+    read, driver.read = driver.read, fails
+    meter.run(2 * SLOT_S)
+    driver.read = read
+    meter.run(2 * SLOT_S)
+    told = [
+        (local_ms // 1000, fields["slot"], fields["flags"]) for local_ms, fields in meter.reports
+    ]
+    assert [row[1:] for row in told] == [(1, 1), (2, 1), (3, 1), (4, 0)]
+    assert [row[0] for row in told] == [SLOT_S * slot + 5 for slot in (1, 2, 3, 4)]
+    figures = meter.ask("life_request")
+    assert figures["failed_samples"] == 2 * SLOT_S
+    assert figures["missed_samples"] == 0
+    assert [record["demand_ws"] // 1200 for record in meter.records()] == [31, 0, 29, SLOT_S]
 
 
 def test_a_full_filesystem_at_a_step_of_the_clock_stops_no_sample(

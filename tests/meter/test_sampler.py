@@ -39,8 +39,7 @@ class Bench:
         self.sampler.start(self, self)
 
     def tell(self, unix_ms: int) -> None:
-        self.clock.tell(unix_ms)
-        self.sampler.reschedule()
+        self.sampler.reschedule(self.clock.tell(unix_ms))
 
     def run(self, ms: int, every_ms: int = 10) -> None:
         for _ in range(ms // every_ms):
@@ -127,11 +126,32 @@ def test_what_fails_in_a_sample_does_not_end_what_it_interrupted(bench: Bench) -
 
     bench.reading = fails
     bench.run(2000)
-    assert bench.samples == []
-    assert bench.sampler.faults == 2
     bench.reading = lambda: 1
     bench.run(1000)
-    assert bench.samples == [(3, 1, False)]
+    assert bench.samples == [(1, None, False), (2, None, False), (3, 1, False)]
+
+
+@pytest.mark.parametrize("broken", ["raises", "reads nothing", "its sink raises"])
+def test_a_second_is_counted_once_as_a_sample_or_as_failed_or_as_missed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """A sensor that fails is told apart from one that reads; None reaches the slot as a gap."""
+
+    def fails(*arguments: object) -> int:
+        raise ValueError("broken")
+
+    bench.run(2000)
+    with monkeypatch.context() as patch:
+        if broken == "its sink raises":
+            patch.setattr(bench, "sample", fails)
+        else:
+            patch.setattr(bench, "reading", fails if broken == "raises" else lambda: None)
+        bench.run(3000)
+    bench.pass_ms(2000)
+    bench.run(2000)
+    sampler = bench.sampler
+    assert (sampler.samples, sampler.failed, sampler.missed) == (5, 3, 1)
+    assert [watts for _, watts, _ in bench.samples if watts is not None] == [230] * 5
 
 
 @pytest.mark.parametrize("jump_ms", [-60_000, -1500, 1500, 60_000])
@@ -146,6 +166,20 @@ def test_after_a_jump_of_the_clock_the_next_whole_second_is_sampled(
     after = bench.seconds()[count:]
     first = (T0_MS + 120_500 + jump_ms) // 1000 + 1
     assert after == [first, first + 1]
+    assert bench.sampler.missed == 0
+
+
+@pytest.mark.parametrize("late_ms", [1, 40, 400])
+def test_a_second_that_is_due_when_the_time_comes_is_sampled_all_the_same(
+    bench: Bench, late_ms: int
+) -> None:
+    """The message came while the meter was at work: the sample waits, and is not dropped."""
+    bench.tell(T0_MS)
+    bench.run(10_000)
+    bench.pass_ms(1000 + late_ms)
+    bench.tell(T0_MS + 11_000 + late_ms)
+    bench.run(2000)
+    assert bench.seconds() == list(range(T0_S + 1, T0_S + 14))
     assert bench.sampler.missed == 0
 
 

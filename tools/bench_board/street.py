@@ -11,7 +11,7 @@ from typing import Any
 from hushfw.core import masking
 from hushmeter.cluster.roster import Authority, LanePlan, Member, SignedRoster, StreetPlan
 from hushmeter.cluster.supplier import Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import pairs
 
 NAME = "bench"
@@ -61,9 +61,9 @@ class Street:
         self.files = self._files(board)
 
     def _files(self, board: str) -> dict[str, bytes]:
-        floors = provision.Floors(self.members, 1, Fraction(1), SLOT_S)
+        floors = meter_plan.Floors(self.members, 1, Fraction(1), SLOT_S)
         controller = {"name": "ls2", "capacity_wh": 500, "rate_w": 500}
-        plan = provision.MeterPlan(
+        plan = meter_plan.MeterPlan(
             METER_ID,
             NAME,
             board,
@@ -74,7 +74,7 @@ class Street:
             fixed_seed=NAME,
             provisioned_pairs=self.provisioned,
         )
-        files = provision.files(plan)
+        files = meter_plan.files(plan)
         if self.provisioned:
             files |= next(pairs.files(self._private, self._supplier.public_key))
         return files
@@ -134,4 +134,4 @@ class Street:
 
 
 def _secret(purpose: str) -> bytes:
-    return provision.derived_seed(NAME, purpose)
+    return meter_plan.derived_seed(NAME, purpose)

@@ -9,14 +9,13 @@ import binascii
 from hushfw.core import battery
 from hushfw.core.battery.settings import BATTERY, OPTIONS, PARTS
 from hushfw.core.errors import HushError
+from hushfw.core.pace import LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS
 from hushfw.core.roster import MAX_MEMBERS, MODES, mode_bits
 from hushfw.core.rules import own_modes
 
 VERSION = 1
 MAX_POWER_W = 100000
 MAX_CAPACITY_WH = 1000000
-LEAST_WATCHDOG_MS = 1000
-MOST_WATCHDOG_MS = 8000
 
 DRIVERS = ("replay", "level")
 ACTUATORS = ("none", "log")
@@ -153,6 +152,12 @@ def _controller(where, controller, export):
             if isinstance(inner, dict) and inner.get("name") == name:
                 _refuse(where + "." + part, "must not be a cascade itself")
             _controller(where + "." + part, inner, export)
+    elif name == "source":
+        own = OPTIONS[name]
+        _keys(where + ".", controller, ("name", "quantum_w", "demand_levels"), own)
+        for field in own:
+            if field in controller:
+                _integer(where + "." + field, controller[field], own[field][0], own[field][1])
     else:
         _battery(where + ".", controller)
 

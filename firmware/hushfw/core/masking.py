@@ -118,35 +118,11 @@ def answer_sum(lanes, slot, digest):
     return prfsum.Sum(lanes, prf_input(USE_ANSWER, 2, slot, 0), digest[:16])
 
 
-def report_words(values, own_index, pair_keys, keystream_key, recovery, slot):
-    """The masked words of a report.
-
-    values are the clipped readings plus noise shares, one a lane; pair_keys yields (index, mask
-    key, answer key) of every partner; recovery are the words of C.
-    """
-    dummies = dummy_sum(len(values), slot)
-    for index, mask_key, _ in pair_keys:
-        dummies.add(mask_key, 0, KEY_BYTES, 1, own_index > index)
-    return masked(values, dummies.words(), keystream_key, recovery, slot)
-
-
 def masked(values, dummies, keystream_key, recovery, slot):
     """The words of a report whose sum of D is known."""
     lanes = len(values)
     stream = pads(keystream_key, USE_KEYSTREAM, 1, slot, lanes)
     return [values[k] + stream[k] + recovery[k] + dummies[k] & MASK for k in range(lanes)]
-
-
-def answer_words(own_index, pair_keys, recovery, slot, silent, digest):
-    """The words that lift this meter's masks from the total, for this S alone."""
-    lanes = len(recovery)
-    dummies, bound = dummy_sum(lanes, slot), answer_sum(lanes, slot, digest)
-    for index, mask_key, answer_key in pair_keys:
-        if in_silent(silent, index):
-            dummies.add(mask_key, 0, KEY_BYTES, 1, own_index > index)
-        else:
-            bound.add(answer_key, 0, KEY_BYTES, 1, own_index > index)
-    return lifted(dummies.words(), bound.words(), recovery)
 
 
 def lifted(dummies, bound, recovery):

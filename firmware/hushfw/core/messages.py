@@ -59,8 +59,8 @@ TABLE = (
         "life",
         "reset_cause text, boots u32, tries u8, safe u8, place text, confirmed u8, "
         "import_ms u32, boot_ms u32, watchdog_ms u16, samples u32, missed_samples u32, "
-        "worst_late_ms u32, clock_offset_ms i64, drift_ppb i32, journal_bytes u32, "
-        "journal_rewrites u32, journal_appends u32, largest_free_bytes u32, "
+        "failed_samples u32, worst_late_ms u32, clock_offset_ms i64, drift_ppb i32, "
+        "journal_bytes u32, journal_rewrites u32, journal_appends u32, largest_free_bytes u32, "
         "filesystem_free_bytes u64",
     ),
 )

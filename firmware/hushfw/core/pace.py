@@ -10,8 +10,12 @@ The hook never runs inside itself: a point that is reached within it does nothin
 middle of somebody's work, so it must not touch the journal, the keys or the main generator, nor
 call the meter. What it raises ends that work, which then has changed nothing but temporary files.
 
-A watchdog is fed at every point, also at those within the hook: `guard(watchdog.feed)`.
+A watchdog is fed at every point, also at those within the hook: `guard(watchdog.feed)`. It may be
+no shorter than the longest work between two points, and no longer than every chip can count.
 """
+
+LEAST_WATCHDOG_MS = 1000
+MOST_WATCHDOG_MS = 8000
 
 _hook = None
 _feed = None

@@ -13,42 +13,95 @@ halves, each little-endian in as many bytes as n has.
     a.multiply(pair)
     a.value()                   # (z0, z1)
 
-`PureAccumulator` says what each means, on Python's integers. `pairs_armv6m` does it in assembler
+`Residue` is the same mod n: bytes and value are of one number. What is used again in the same
+machine may stay in its own form, which is any bytes of the same length:
+
+    kept = a.keep()
+    a.resume(kept)
+    a.multiply_kept(kept)
+
+The Pure classes say what each means, on Python's integers. `pairs_armv6m` does it in assembler
 (Montgomery's multiplication), and is used where the interpreter takes it and a few products come
 out right. Big integers take a time that depends on them; the assembler's does not.
 """
 
 
-class PureAccumulator:
+class PureResidue:
     """The definition. modulus is odd and has exactly 8 * size bits; size is even."""
+
+    PARTS = 1
 
     def __init__(self, modulus, size):
         self._modulus = modulus
         self._size = size
-        self._halves = (1, 0)
+        self._number = 1
+
+    def __repr__(self):
+        return "Residue(...)"
+
+    def load(self, data):
+        self._number = self._read(data)
+
+    def multiply(self, data):
+        self._number = self._number * self._read(data) % self._modulus
+
+    def square(self):
+        self._number = self._number * self._number % self._modulus
+
+    def value(self):
+        return self._number
+
+    def keep(self):
+        """The number in this machine's own form, for `resume` and `multiply_kept`."""
+        return bytearray(self._number.to_bytes(self._size, "little"))
+
+    def resume(self, kept):
+        self.load(kept)
+
+    def multiply_kept(self, kept):
+        self.multiply(kept)
+
+    def prepare(self, times):
+        """What can be made before a walk of so many squares and products; yields between pieces."""
+        return iter(())
+
+    def clear(self):
+        self._number = 1
+
+    def _read(self, data):
+        return int.from_bytes(data, "little")
+
+
+class PureAccumulator(PureResidue):
+    """The definition for pairs; value is the two halves as integers."""
+
+    PARTS = 2
+
+    def __init__(self, modulus, size):
+        super().__init__(modulus, size)
+        self.clear()
 
     def __repr__(self):
         return "Accumulator(...)"
 
-    def load(self, pair):
-        self._halves = self._read(pair)
-
     def multiply(self, pair):
         n = self._modulus
-        x0, x1 = self._halves
+        x0, x1 = self._number
         y0, y1 = self._read(pair)
         quotient, z0 = divmod(x0 * y0, n)
-        self._halves = z0, (x0 * y1 + x1 * y0 + quotient) % n
+        self._number = z0, (x0 * y1 + x1 * y0 + quotient) % n
 
     def square(self):
         n = self._modulus
-        x0, x1 = self._halves
+        x0, x1 = self._number
         quotient, z0 = divmod(x0 * x0, n)
-        self._halves = z0, (2 * x0 * x1 + quotient) % n
+        self._number = z0, (2 * x0 * x1 + quotient) % n
 
-    def value(self):
-        """The two halves as integers."""
-        return self._halves
+    def keep(self):
+        return bytearray(to_bytes(self._number, self._size))
+
+    def clear(self):
+        self._number = (1, 0)
 
     def _read(self, pair):
         size = self._size
@@ -62,28 +115,33 @@ def to_bytes(halves, size):
 
 def _chosen():
     try:
-        from hushfw.core.pairs_armv6m import AsmAccumulator
+        from hushfw.core.pairs_armv6m import AsmAccumulator, AsmResidue
     except (ImportError, SyntaxError, ValueError, AttributeError):
         # No such assembler, or code for another processor.
-        return PureAccumulator
-    return AsmAccumulator if _agree(AsmAccumulator) else PureAccumulator
+        return PureAccumulator, PureResidue
+    if _agree(PureAccumulator, AsmAccumulator) and _agree(PureResidue, AsmResidue):
+        return AsmAccumulator, AsmResidue
+    return PureAccumulator, PureResidue
 
 
-def _agree(other):
+def _agree(pure, other):
     size = 20
     modulus = (1 << 8 * size) - 0x123456789ABCDEF1
-    pair = to_bytes((modulus // 7, modulus - 2), size)
-    another = to_bytes((modulus // 3, modulus - modulus // 5), size)
+    data = to_bytes((modulus // 7, modulus - 2), size)[: size * pure.PARTS]
+    another = to_bytes((modulus // 3, modulus - modulus // 5), size)[: size * pure.PARTS]
     results = []
-    for kind in (PureAccumulator, other):
+    for kind in (pure, other):
         number = kind(modulus, size)
-        number.load(pair)
+        number.load(data)
         for _ in range(6):
             number.square()
             number.multiply(another)
+        kept = number.keep()
+        number.square()
+        number.multiply_kept(kept)
         results.append(number.value())
     return results[0] == results[1]
 
 
-Accumulator = _chosen()
+Accumulator, Residue = _chosen()
 FAST = Accumulator is not PureAccumulator

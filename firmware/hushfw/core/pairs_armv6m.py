@@ -450,24 +450,25 @@ def _subtract(r0, r1, r2, r3):
     mov(r0, r6)
 
 
-class AsmAccumulator:
-    """What `pairs.PureAccumulator` is, in place.
+class AsmResidue:
+    """What `pairs.PureResidue` is, in place.
 
     The buffer holds the value times a power of R, which `_power` counts: a product takes one R
-    away. It does not depend on the numbers, so `value` puts it right with one product.
+    away. It does not depend on the numbers, so `value` puts it right with one product. The form
+    that `keep` gives is the value times R, and a product with it takes nothing away.
     """
+
+    PARTS = 1
 
     def __init__(self, modulus, size):
         self._n = bytearray(modulus.to_bytes(size, "little"))
         self._modulus = modulus
         self._size = size
         self._digits = size >> 1
-        self._now = bytearray(2 * size)
-        self._next = bytearray(2 * size)
-        # Quotients of the lower half, of the upper half; twice an upper half; 1.
-        self._lower, self._upper = bytearray(size), bytearray(size)
-        self._twice, self._one = bytearray(size), bytearray(size)
-        self._one[0] = 1
+        self._now = bytearray(self.PARTS * size)
+        self._next = bytearray(self.PARTS * size)
+        # Quotients of the lower half.
+        self._lower = bytearray(size)
         self._p = p = array("I", [0] * _WORDS)
         p[_N] = addressof(self._n)
         p[_BYTES] = size
@@ -477,21 +478,112 @@ class AsmAccumulator:
         self._power = 0
 
     def __repr__(self):
-        return "Accumulator(...)"
+        return "Residue(...)"
 
-    def load(self, pair):
-        self._now[:] = pair
+    def load(self, data):
+        self._now[:] = data
         self._power = 0
 
-    def multiply(self, pair):
-        size = self._size
-        self._product(addressof(self._now), addressof(pair), size)
+    def resume(self, kept):
+        self._now[:] = kept
+        self._power = 1
+
+    def multiply(self, data):
+        self._product(addressof(self._now), addressof(data), self._size)
         self._power -= 1
+
+    def multiply_kept(self, kept):
+        self._product(addressof(self._now), addressof(kept), self._size)
+
+    def square(self):
+        x = addressof(self._now)
+        self._below(addressof(self._next), x, x, 1)
+        self._swap()
+        self._power = 2 * self._power - 1
+
+    def _product(self, x, y, size):
+        self._below(addressof(self._next), x, y, 0)
+        self._swap()
+
+    def _below(self, z, x, y, square):
+        """The lower half of the product; -1 if its quotient is one too many."""
+        p = self._p
+        p[_OUT], p[_A], p[_B], p[_C], p[_M] = z, x, y, 0, addressof(self._lower)
+        p[_ADDEND], p[_SQUARE] = 0, square
+        below = _montgomery(p)
+        _add(z, p[_N], self._digits, below)
+        return below
+
+    def _swap(self):
+        self._now, self._next = self._next, self._now
+
+    def value(self):
+        self._bring_to(0)
+        return int.from_bytes(self._now, "little")
+
+    def keep(self):
+        self._bring_to(1)
+        return bytearray(self._now)
+
+    def _bring_to(self, power):
+        if self._power != power:
+            self.multiply(self._correction(power + 1 - self._power))
+            self._power = power
+
+    def _correction(self, power):
+        """R^power as bytes; kept, as every use of a table ends with the same."""
+        if power not in self._corrections:
+            modulus = self._modulus**self.PARTS
+            self._corrections[power] = self._bytes(pow(1 << 8 * self._size, power, modulus))
+        return self._corrections[power]
+
+    def _bytes(self, number):
+        return number.to_bytes(self._size, "little")
+
+    def prepare(self, times):
+        """The correction that is due after load and then `times` squares and products.
+
+        It is R^(2^(times + 1)), which pow would take seconds for, so it is made here by squares;
+        a piece may be a square long.
+        """
+        power = 2 << times
+        if power not in self._corrections:
+            self.resume(self._correction(2))
+            for _ in range(times + 1):
+                self.square()
+                yield
+            self._bring_to(0)
+            self._corrections[power] = bytes(self._now)
+
+    def clear(self):
+        """Nothing of a number that was here is left in its buffers."""
+        for buffer in self._buffers():
+            buffer[:] = bytes(len(buffer))
+        self._power = 0
+
+    def _buffers(self):
+        return (self._now, self._next, self._lower)
+
+
+class AsmAccumulator(AsmResidue):
+    """What `pairs.PureAccumulator` is, in the same way."""
+
+    PARTS = 2
+
+    def __init__(self, modulus, size):
+        super().__init__(modulus, size)
+        # Quotients of the upper half; twice an upper half; 1.
+        self._upper = bytearray(size)
+        self._twice, self._one = bytearray(size), bytearray(size)
+        self._one[0] = 1
+
+    def __repr__(self):
+        return "Accumulator(...)"
 
     def square(self):
         p, size = self._p, self._size
         z, x = addressof(self._next), addressof(self._now)
-        below = self._halves(z, x, x, 1)
+        below = self._below(z, x, x, 1)
         twice, n, digits = addressof(self._twice), p[_N], self._digits
         self._twice[:] = memoryview(self._now)[size:]
         above = _add(twice, x + size, digits, -1)
@@ -504,18 +596,9 @@ class AsmAccumulator:
     def _product(self, x, y, size):
         p = self._p
         z = addressof(self._next)
-        below = self._halves(z, x, y, 0)
+        below = self._below(z, x, y, 0)
         p[_OUT], p[_B], p[_C], p[_D] = z + size, y + size, x + size, y
         self._finish(z, below)
-
-    def _halves(self, z, x, y, square):
-        """The lower half of the product; -1 if its quotient is one too many."""
-        p = self._p
-        p[_OUT], p[_A], p[_B], p[_C], p[_M] = z, x, y, 0, addressof(self._lower)
-        p[_ADDEND], p[_SQUARE] = 0, square
-        below = _montgomery(p)
-        _add(z, p[_N], self._digits, below)
-        return below
 
     def _finish(self, z, below):
         """The upper half, from -n to 2 n - 1 before it is put right; then next becomes now."""
@@ -527,21 +610,16 @@ class AsmAccumulator:
         above += _subtract(z, p[_N], digits, -1)
         above += _add(z, p[_N], digits, above >> 2)
         _add(z, p[_N], digits, above >> 2)
-        self._now, self._next = self._next, self._now
+        self._swap()
 
     def value(self):
-        """The two halves as integers."""
-        power = self._power
-        if power:
-            self.multiply(self._correction(1 - power))
-            self._power = 0
+        self._bring_to(0)
         now, size = self._now, self._size
         return int.from_bytes(now[:size], "little"), int.from_bytes(now[size:], "little")
 
-    def _correction(self, power):
-        """R^power as a pair; kept, as every use of a table ends with the same."""
-        if power not in self._corrections:
-            n, size = self._modulus, self._size
-            high, low = divmod(pow(1 << 8 * size, power, n * n), n)
-            self._corrections[power] = low.to_bytes(size, "little") + high.to_bytes(size, "little")
-        return self._corrections[power]
+    def _bytes(self, number):
+        high, low = divmod(number, self._modulus)
+        return low.to_bytes(self._size, "little") + high.to_bytes(self._size, "little")
+
+    def _buffers(self):
+        return (self._now, self._next, self._lower, self._upper, self._twice)

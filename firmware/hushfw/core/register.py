@@ -34,7 +34,8 @@ class Register:
         elif len(self._lanes_ws) > EXPORT:
             self._lanes_ws[EXPORT] -= grid_w * step_s
         else:
-            raise HushError("bad_feed", "grid draw is %d W but there is no export lane" % grid_w)
+            # How much is the home's own: a refusal may travel.
+            raise HushError("bad_feed", "grid draw is below 0 W but there is no export lane")
 
     def close(self, caps_wh):
         """Ends the slot: per lane (wh, the same clipped to the cap, whether it was clipped)."""
@@ -57,7 +58,7 @@ class Register:
         if len(state) != len(self._lanes_ws) or min(state) < 0:
             raise HushError(
                 "storage",
-                "register cannot go on from %r; wanted %d numbers >= 0"
-                % (state, len(self._lanes_ws)),
+                "register cannot go on from %d numbers, or from one < 0; wanted %d >= 0"
+                % (len(state), len(self._lanes_ws)),
             )
         self._lanes_ws = list(state)

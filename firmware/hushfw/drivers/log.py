@@ -4,7 +4,8 @@ A record a step, little-endian: start_s (8 bytes), demand_w, grid_w (4 each, sig
 (8). It drives nothing; it is for emulation and for looking at what a controller would do.
 
 `apply` may be called in the middle of other work and keeps to the memory; `drain` writes what has
-gathered, once that is worth it. A meter that measures writes 2 MB a day, more than its flash holds,
+gathered, once that is worth it. Where nobody drains for minutes, the steps after that are left out:
+their times show the hole. A meter that measures writes 2 MB a day, more than its flash holds,
 so with a limit two files take turns: the newest records are there, and room for the journal.
 """
 
@@ -13,6 +14,7 @@ import struct
 
 RECORD = "<Qiiq"
 _WORTH_WRITING = 1024
+_MOST_GATHERED = 4096
 
 
 class Log:
@@ -27,7 +29,8 @@ class Log:
         self._size = os.stat(self._path)[6]
 
     def apply(self, start_s, demand_w, grid_w, charge_ws):
-        self._gathered.extend(struct.pack(RECORD, start_s, demand_w, grid_w, charge_ws))
+        if len(self._gathered) < _MOST_GATHERED:
+            self._gathered.extend(struct.pack(RECORD, start_s, demand_w, grid_w, charge_ws))
 
     def drain(self):
         if len(self._gathered) >= _WORTH_WRITING:
@@ -36,11 +39,16 @@ class Log:
     def _write(self):
         gathered, self._gathered = self._gathered, bytearray()
         if self._limit and self._size + len(gathered) > self._limit // 2:
-            self._file.close()
-            os.rename(self._path, self._path + ".old")
-            self._open()
+            self._take_turns()
         self._file.write(gathered)
         self._size += len(gathered)
+
+    def _take_turns(self):
+        self._file.close()
+        try:
+            os.rename(self._path, self._path + ".old")
+        finally:
+            self._open()
 
     def flush(self):
         self._write()

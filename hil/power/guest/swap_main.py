@@ -13,15 +13,15 @@ import time
 import rp2
 import vfs
 
-from hushfw import life
+from hushfw import life, memory
 from hushfw.links.stdio import Stdio
 
 # As in the application: what stays lies together.
-life.pack()
+memory.pack()
 from hushfw import journal, meter, serve  # noqa: E402
 from hushfw.core import pace  # noqa: E402
 
-life.unpack()
+memory.unpack()
 
 REWRITE_BYTES = 700
 

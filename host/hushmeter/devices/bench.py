@@ -24,6 +24,7 @@ import msgspec
 
 from hushmeter.devices.boards import load_board, read_table
 from hushmeter.devices.facts import Board, Table, Wire
+from hushmeter.devices.rules import wire_problem
 from hushmeter.errors import HushmeterError
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -158,16 +159,13 @@ def _wire_problems(places: dict[str, Place]) -> Iterator[str]:
     """What is wrong with wires: their two ends exist, and no pin has two."""
     taken: dict[tuple[str, int], str] = {}
     for place in places.values():
-        roles = place.board.roles()
         if place.stimulus is None:
             continue
-        header = place.stimulus.board.header
         for wire in place.wires:
+            breach = wire_problem(wire, place.board, place.stimulus.board)
+            if breach:
+                yield f"boards.{place.label}.wires: {breach}"
             where = f"boards.{place.label}.wires: {wire.role}"
-            if wire.role not in roles:
-                yield f"{where} is no role of {place.board.name}; roles: {', '.join(roles)}"
-            if header is None or wire.peer not in header.gpio:
-                yield f"{where} goes to pin {wire.peer}, which {place.stimulus.board.name} lacks"
             first = taken.setdefault((place.stimulus.label, wire.peer), where)
             if first != where:
                 yield f"{where} goes to pin {wire.peer}, where another wire is"

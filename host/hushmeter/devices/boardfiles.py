@@ -10,14 +10,23 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
-from hushmeter.devices.console import BoardError, Console, PromptError
+from msgspec import Meta
+
+from hushmeter.devices.console import BoardError, Console, PromptError, WrongAnswer
 from hushmeter.errors import HushmeterError
 
 _CHUNK = 768
 _PIECE = 4096
 _MOST_NAMES = 40
+_MOST_LONG = 1 << 24
 TEMPORARY = ".tmp"
+
+_Path = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
+_BlockBytes = Annotated[int, Meta(ge=1, le=1 << 24)]
 
 _HELPERS = """
 import os, sys, hashlib, binascii
@@ -105,13 +114,17 @@ class BoardFiles:
     def room(self) -> Room:
         """How much space there is."""
         block, size, free = self._console.value(
-            "s = os.statvfs(os.getcwd())\nanswer = [s[1] or s[0], s[2], s[3]]", "os"
+            "s = os.statvfs(os.getcwd())\nanswer = [s[1] or s[0], s[2], s[3]]",
+            "os",
+            shape=tuple[_BlockBytes, _Count, _Count],
         )
         return Room(block, block * size, block * free)
 
     def listing(self) -> dict[str, int]:
         """Size in bytes of every file by path; a folder ends in ``/`` and has size 0."""
-        found: dict[str, int] = self._console.value("answer = h_list('')")
+        found: dict[str, int] = self._console.value(
+            "answer = h_list('')", shape=dict[_Path, _Count]
+        )
         return dict(sorted(found.items()))
 
     def digests(self, paths: Iterable[str]) -> dict[str, str | None]:
@@ -120,7 +133,12 @@ class BoardFiles:
         wanted = list(paths)
         for at in range(0, len(wanted), _MOST_NAMES):
             some = wanted[at : at + _MOST_NAMES]
-            values = self._console.value(f"answer = [h_digest(p) for p in {some!r}]")
+            values = self._console.value(
+                f"answer = [h_digest(p) for p in {some!r}]",
+                shape=Annotated[
+                    list[_Digest | None], Meta(min_length=len(some), max_length=len(some))
+                ],
+            )
             found.update(zip(some, values, strict=True))
         return found
 
@@ -131,19 +149,28 @@ class BoardFiles:
             " answer = binascii.b2a_base64(answer).decode()\n"
             "except OSError: answer = None"
         )
-        text: str | None = self._console.value(code)
-        return None if text is None else base64.b64decode(text)
+        text: str | None = self._console.value(code, shape=str | None)
+        return None if text is None else self._decoded(path, text)
 
     def read_long(self, path: str, size: int) -> bytes:
         """The first ``size`` bytes of a file that may not fit into the board's memory at once."""
+        if size > _MOST_LONG:
+            raise WrongAnswer(f"{path} is said to have {size} bytes, more than any board's flash")
         pieces = []
         for at in range(0, size, _PIECE):
             code = (
                 f"with open({path!r}, 'rb') as f:\n f.seek({at})\n answer = f.read({_PIECE})\n"
                 "answer = binascii.b2a_base64(answer).decode()"
             )
-            pieces.append(base64.b64decode(self._console.value(code)))
+            pieces.append(self._decoded(path, self._console.value(code, shape=str)))
         return b"".join(pieces)[:size]
+
+    @staticmethod
+    def _decoded(path: str, text: str) -> bytes:
+        try:
+            return base64.b64decode(text)
+        except ValueError:
+            raise WrongAnswer(f"what the board gave for {path} is no Base64") from None
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in place, with the folders above it, and compare it."""

@@ -16,42 +16,40 @@ one on a loaded machine, so gets the time that it needs, and a real one no more 
 """
 
 import contextlib
-import io
-import json
-import secrets
-import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import serial
-from mpremote.transport import TransportError, TransportExecError
-from mpremote.transport_serial import SerialTransport as MpremoteTransport
+import msgspec
+from msgspec import Meta
 
 from hushmeter.devices import ports
 from hushmeter.devices.address import Address
 from hushmeter.devices.boards import Board
 from hushmeter.devices.greeting import greet
+from hushmeter.devices.rawrepl import BoardError, PromptError, RawRepl
 from hushmeter.errors import HushmeterError
 from hushmeter.printable import printable
+
+__all__ = ["BoardError", "Console", "Identity", "PromptError", "WrongAnswer", "WrongBoard"]
 
 T = TypeVar("T")
 
 PATIENCE_S = 30.0
 _GREETING_S = 1.5
 _MOST_GREETING_S = 12.0
-_QUIET_S = 0.15
-_ENTER_S = 5.0
-_READ_S = 5.0
 _RUN_S = 30.0
 _TRIES = 3
 _PAUSE_S = 0.2
 _RESETTING_S = 0.5
 _MOMENT_MS = 200
-_MOST_MOMENT_S = 60.0
+# Emulated boards were seen at 15 to 50. What is said of a board stretches every time-out, so the
+# word of one that may be real is not taken for more.
+MOST_SLOWNESS = 60.0
+_MOST_EMULATED_SLOWNESS = 300.0
 
 # In the order of the numbers that an interpreter gives them.
 _ARCHITECTURES = ["none", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp"]
@@ -86,6 +84,11 @@ except (OSError, ValueError, KeyError, TypeError):
 machine.reset()
 """
 
+_MOST_WORDS = 300
+_Words = Annotated[str, Meta(max_length=200)]
+_U32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
+_Said = tuple[_Words, Annotated[list[_U32], Meta(max_length=3)], _Words, _Words, _U32]
+
 _IDENTIFY = """
 i = sys.implementation
 answer = [i.name, list(i.version)[:3], sys.platform, getattr(i, "_machine", ""),
@@ -93,12 +96,8 @@ answer = [i.name, list(i.version)[:3], sys.platform, getattr(i, "_machine", ""),
 """
 
 
-class PromptError(HushmeterError):
-    """The prompt was not reached or was lost; it may come when it is tried again."""
-
-
-class BoardError(HushmeterError):
-    """Code raised on the board; the message ends with the last line of its traceback."""
+class WrongAnswer(HushmeterError):
+    """What runs at the prompt answered, and not what MicroPython would."""
 
 
 class WrongBoard(HushmeterError):
@@ -149,11 +148,11 @@ class Console:
         """Seconds that pass here in one of the board's, at least 1; measured before each reset."""
         self._fresh = self._restart = fresh
         self._greeting_s = _GREETING_S
-        self._transport: Any = None
+        self._repl: RawRepl | None = None
         self._prepared = ""
 
     def __enter__(self) -> "Console":
-        if self._transport is None:
+        if self._repl is None:
             self.open()
         return self
 
@@ -188,13 +187,10 @@ class Console:
 
     def close(self) -> None:
         """Leave the prompt as it is, and the port to others."""
-        transport, self._transport = self._transport, None
+        repl, self._repl = self._repl, None
         self._prepared = ""
-        if transport is not None:
-            with contextlib.suppress(*_LOST, PromptError):
-                transport.exit_raw_repl()
-            with contextlib.suppress(*_LOST):
-                transport.close()
+        if repl is not None:
+            repl.leave()
 
     def prepare(self, code: str) -> None:
         """Run ``code`` now, and again whenever the prompt had to be entered anew."""
@@ -211,23 +207,29 @@ class Console:
         PromptError
             The prompt was lost; nobody knows how far the code came.
         """
-        if self._transport is None:
+        if self._repl is None:
             raise PromptError(f"{self.address.device} is not at its prompt")
-        with _one_error(self.address.device):
-            output, error = self._transport.exec_raw(code, timeout=timeout_s)
-        if error:
-            raise BoardError(_last_line(self.address.device, error))
-        return bytes(output).decode(errors="replace").replace("\r\n", "\n")
+        return self._repl.run(code, timeout_s)
 
-    def value(self, code: str, *modules: str) -> Any:
+    def value(self, code: str, *modules: str, shape: Any = Any) -> Any:
         """Run code that sets ``answer``, and return that through JSON; tried again where lost.
 
         The code must be such that running it twice is as good as once.
+
+        Parameters
+        ----------
+        shape:
+            The answer's type, as msgspec takes it.
+
+        Raises
+        ------
+        WrongAnswer
+            The answer has another one.
         """
         program = f"import json, binascii{''.join(f', {name}' for name in modules)}\n{code}\n"
         program += "answer = json.dumps(answer)\n"
         program += "print(len(answer), binascii.crc32(answer.encode()), answer)"
-        return self.again(lambda: self._checked(self.run(program)))
+        return self.again(lambda: self._checked(self.run(program), shape))
 
     def again(self, action: Callable[[], T]) -> T:
         """Do ``action``; where the prompt is lost, enter it anew and do all of it again."""
@@ -240,16 +242,16 @@ class Console:
 
     def identify(self) -> Identity:
         """Which interpreter this is; a :class:`WrongBoard` if it is not MicroPython."""
-        name, version, platform, machine, mpy = self.value(_IDENTIFY, "sys")
+        name, version, platform, machine, mpy = self.value(_IDENTIFY, "sys", shape=_Said)
         if name != "micropython":
             raise WrongBoard(
-                f"{self.address.device} runs {name}, not MicroPython",
+                f"{self.address.device} runs {printable(name)}, not MicroPython",
                 hint="put MicroPython on the board: hushmeter flash",
             )
         index = mpy >> 10 & 0x3F
         return Identity(
             version=".".join(map(str, version)),
-            platform=platform,
+            platform=printable(platform),
             machine=printable(machine),
             mpy=f"{mpy & 0xFF}.{mpy >> 8 & 3}",
             architecture=_ARCHITECTURES[index] if index < len(_ARCHITECTURES) else str(index),
@@ -267,33 +269,36 @@ class Console:
 
     def measure(self) -> float:
         """How many seconds pass here in one of the board's, where the prompt tells; at least 1."""
+        emulated = ports.is_pseudo_terminal(self.address.device)
+        most = _MOST_EMULATED_SLOWNESS if emulated else MOST_SLOWNESS
         with contextlib.suppress(PromptError, BoardError):
             began = time.monotonic()
             self.run("")
             asked = time.monotonic()
-            self.run(_LET_A_MOMENT_PASS, _MOST_MOMENT_S)
+            self.run(_LET_A_MOMENT_PASS, most * _MOMENT_MS / 1000)
             took_s = (time.monotonic() - asked) - (asked - began)
-            self.slowness = max(1.0, took_s * 1000 / _MOMENT_MS)
+            self.slowness = min(max(1.0, took_s * 1000 / _MOMENT_MS), most)
         return self.slowness
 
     def reset(self) -> None:
         """Restart the board as after a power cut; it is not waited for."""
-        if self._transport is not None:
+        if self._repl is not None:
             self.measure()
-        transport, self._transport = self._transport, None
+        repl, self._repl = self._repl, None
         self._prepared = ""
-        if transport is None:
-            return
-        with contextlib.suppress(*_LOST), contextlib.redirect_stdout(io.StringIO()):
-            transport.exec_raw_no_follow(_RESET)
-        with contextlib.suppress(*_LOST):
-            transport.close()
-        time.sleep(_RESETTING_S)
+        if repl is not None:
+            repl.run_last(_RESET)
+            time.sleep(_RESETTING_S)
 
     def _enter_again(self) -> None:
         prepared = self._prepared
         self.close()
-        insistently(self._enter, self.patience_s)
+        try:
+            insistently(self._enter, self.patience_s)
+        except PromptError:
+            # A port that is gone has an error of its own.
+            ports.check_free(self.address.now())
+            raise
         if prepared:
             self.prepare(prepared)
 
@@ -302,18 +307,7 @@ class Console:
         device = self.address.now()
         restart, self._restart = self._restart, self._fresh and not self._restart
         self._ask_meter(device)
-        with _one_error(device), contextlib.redirect_stdout(io.StringIO()):
-            transport = MpremoteTransport(device, ports.BAUD)
-            # mpremote waits without end by default, and a board may have gone away.
-            transport.serial.timeout = transport.serial.write_timeout = _READ_S
-            try:
-                transport.enter_raw_repl(soft_reset=restart, timeout_overall=_ENTER_S)
-                _fall_in_step(transport)
-            except BaseException:
-                with contextlib.suppress(*_LOST):
-                    transport.close()
-                raise
-        self._transport = transport
+        self._repl = RawRepl(device, restart=restart)
         self._restart = self._fresh
 
     def _ask_meter(self, device: str) -> None:
@@ -334,15 +328,20 @@ class Console:
             greeted.link.request("maintenance", timeout_s=patience_s)
         greeted.link.close()
 
-    def _checked(self, text: str) -> Any:
+    def _checked(self, text: str, shape: Any) -> Any:
         size, crc, value = (text.strip().split(" ", 2) + ["", ""])[:3]
         data = value.encode()
         if size != str(len(value)) or str(zlib.crc32(data)) != crc:
             raise PromptError(f"an answer of {self.address.device} came cut short")
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            raise PromptError(f"an answer of {self.address.device} is none in JSON") from None
+            return msgspec.json.decode(data, type=shape)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise WrongAnswer(
+                f"the board at {self.address.device} gave an answer that MicroPython would not: "
+                f"{printable(str(error))[:_MOST_WORDS]}",
+                hint="its interpreter or its flash is damaged, or it runs another program: "
+                "hushmeter flash",
+            ) from None
 
 
 def insistently(action: Callable[[], T], patience_s: float) -> T:
@@ -355,45 +354,3 @@ def insistently(action: Callable[[], T], patience_s: float) -> T:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_S)
-
-
-def _fall_in_step(transport: Any) -> None:
-    """Make sure that the next answer is to the next question.
-
-    What was typed before, or a program's last words, may have left a prompt in the line too many.
-    """
-    port = transport.serial
-    port.timeout = _QUIET_S
-    while port.read(256):
-        pass
-    port.timeout = _READ_S
-    port.write(b"\x01")
-    word = secrets.token_hex(4)
-    if transport.exec(f"print('{word}')").strip() != word.encode():
-        raise TransportError("the prompt is out of step")
-
-
-_LOST = (
-    TransportError,
-    serial.SerialException,
-    OSError,
-    struct.error,
-    ValueError,
-    IndexError,
-)
-
-
-@contextlib.contextmanager
-def _one_error(device: str) -> Iterator[None]:
-    """Turn what mpremote and the port raise into a :class:`PromptError`."""
-    try:
-        yield
-    except TransportExecError as error:
-        raise BoardError(_last_line(device, error.error_output.encode())) from error
-    except _LOST as error:
-        raise PromptError(f"the prompt of {device} was lost: {error}") from error
-
-
-def _last_line(device: str, traceback: bytes) -> str:
-    lines = traceback.decode(errors="replace").strip().splitlines() or ["no message"]
-    return f"the board at {device} could not do it: {printable(lines[-1])}"

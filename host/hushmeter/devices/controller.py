@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hushfw.core.battery.settings import PARTS
+from hushfw.core.battery.settings import PARTS, WITH_TABLE
 from hushfw.core.battery.table_file import Table
 from hushfw.core.errors import HushError
-from hushmeter.battery.setups import SHORT, Battery, setups
+from hushmeter.battery.setups import SHORT, WITHOUT_BATTERY, Battery, setups
 from hushmeter.errors import HushmeterError
 
 NONE = "none"
-_TABLE = "table"
+_SOURCE = "source"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class ControllerPlan:
     @property
     def capacity_wh(self) -> int:
         """Of both batteries together where there are two."""
-        behind = self.second[1].capacity_wh if self.second and self.second[0] != NONE else 0
-        return behind + (self.battery.capacity_wh if self.name != NONE else 0)
+        parts = [(self.name, self.battery), *([self.second] if self.second else [])]
+        return sum(one.capacity_wh for name, one in parts if name not in WITHOUT_BATTERY)
 
     def check(self, step_s: int, export: bool = False) -> None:
         """Refuse what could not work, with the device's reason.
@@ -79,7 +79,7 @@ class ControllerPlan:
         return {
             path: battery.table
             for path, (name, battery) in named.items()
-            if name == _TABLE and battery.table is not None
+            if name in WITH_TABLE and battery.table is not None
         }
 
     def described(self) -> str:
@@ -93,6 +93,8 @@ def _part(name: str, battery: Battery) -> dict[str, Any]:
     name = SHORT.get(name, name)
     if name == NONE:
         return {"name": NONE}
+    if name == _SOURCE:
+        return {"name": _SOURCE, **_alphabet(name, battery), **battery.own}
     fields: dict[str, Any] = {"name": name, "capacity_wh": battery.capacity_wh}
     if battery.charge_rate_w == battery.discharge_rate_w:
         fields["rate_w"] = battery.charge_rate_w
@@ -119,7 +121,7 @@ def _unusual(battery: Battery) -> dict[str, int]:
 
 def _alphabet(name: str, battery: Battery) -> dict[str, int]:
     """What a configuration repeats of a table, so that the meter can tell one from another."""
-    if name != _TABLE or battery.table is None:
+    if name not in WITH_TABLE or battery.table is None:
         return {}
     table = Table(battery.table)
     return {"quantum_w": table.quantum_w, "demand_levels": table.demand_levels}
@@ -129,6 +131,8 @@ def _described(name: str, battery: Battery) -> str:
     fields = _part(name, battery)
     if name == NONE:
         return NONE
+    if name == _SOURCE:
+        return ", ".join(f"{field} {value}" for field, value in fields.items())
     rate = f"{battery.charge_rate_w} W"
     if battery.charge_rate_w != battery.discharge_rate_w:
         rate = f"charge {battery.charge_rate_w} W, discharge {battery.discharge_rate_w} W"

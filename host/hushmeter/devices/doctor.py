@@ -4,17 +4,15 @@ A meter that answers is asked how it is; nothing on it changes. Where none answe
 files are to be looked at as well, the board is taken to its prompt, looked at and restarted.
 """
 
-import json
-
-from hushmeter.devices import deploy
+from hushmeter.devices import deploy_plan
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board, recognise
 from hushmeter.devices.console import Console, Identity, PromptError
 from hushmeter.devices.findings import ADVICE, Examination, about_meter, about_room
 from hushmeter.devices.firmware import FOLDER, PLACES
 from hushmeter.devices.greeting import greet
+from hushmeter.devices.meter_plan import CONFIG_FILE, Whose
 from hushmeter.devices.meterlink import NoMeter, ask_if_known, await_health
-from hushmeter.devices.provision import CONFIG_FILE
 from hushmeter.errors import HushmeterError
 
 _GREETING_S = 20.0
@@ -87,10 +85,12 @@ def _restarted(
     """Ask the meter how it is after the look at its files."""
     try:
         health = await_health(console.address, restart_s * console.slowness)
-    except NoMeter:
+    except HushmeterError as error:
+        silent = isinstance(error, NoMeter)
         seen.add(
             "does_not_start",
-            "firmware is on the board, but it does not answer after a restart",
+            "firmware is on the board, but it does not answer after a restart"
+            + ("" if silent else f" as a meter does: {error.message}"),
             "deploy it again: hushmeter deploy --port {port} --force",
         )
         return
@@ -115,7 +115,7 @@ def _look_at_prompt(seen: Examination, console: Console, board: Board | None) ->
     board = _about_interpreter(seen, seen.interpreter, board)
     try:
         files = BoardFiles(console)
-        found = deploy.look(files)
+        found = deploy_plan.look(files)
         config = files.read(CONFIG_FILE) if CONFIG_FILE in found.sizes else None
     except HushmeterError as error:
         seen.add(
@@ -170,7 +170,7 @@ def _about_interpreter(seen: Examination, identity: Identity, board: Board | Non
     return actual
 
 
-def _about_places(seen: Examination, found: deploy.Found) -> bool:
+def _about_places(seen: Examination, found: deploy_plan.Found) -> bool:
     """Whether a firmware could start; what is wrong with the places."""
     advice = "hushmeter deploy --port {port}"
     for place in PLACES:
@@ -201,13 +201,10 @@ def _about_config(seen: Examination, config: bytes | None, board: Board | None) 
     """Only what the meter, once it runs again, will not say itself."""
     if config is None or board is None:
         return
-    try:
-        named = json.loads(config)["board"]
-    except (ValueError, KeyError, TypeError):
-        return
-    if named != board.name:
+    whose = Whose.said_by(config)
+    if whose is not None and whose.board != board.name:
         seen.add(
             "wrong_board",
-            f"the configuration is for board {named}, and this is a {board.name}",
+            f"the configuration is for board {whose.board}, and this is a {board.name}",
             ADVICE["wrong_board"],
         )

@@ -158,9 +158,20 @@ def _about_life(seen: Examination, life: dict[str, Any]) -> None:
     if not life["confirmed"] and not life["safe"]:
         seen.add("on_trial", "this firmware has not proved itself yet", problem=False)
     about_room(seen, life["filesystem_free_bytes"])
-    if life["missed_samples"]:
-        text = f"{life['missed_samples']} of {life['samples']} samples were missed since boot"
+    _about_samples(seen, life)
+
+
+def _about_samples(seen: Examination, life: dict[str, Any]) -> None:
+    """A sensor that gives nothing is a broken one; a few seconds lost are worth knowing."""
+    taken, missed, failed = (life[f"{what}samples"] for what in ("", "missed_", "failed_"))
+    seconds = taken + missed + failed
+    if missed:
+        text = f"the samples of {missed} of {seconds} seconds were missed since boot"
         seen.add("missed_samples", text, problem=False)
+    if failed:
+        text = f"the sensor or the battery failed in {failed} of {seconds} seconds since boot"
+        advice = "check the sensor's wires, and the pin that the configuration names"
+        seen.add("failed_samples", text, advice, problem=not taken)
 
 
 def _about_trial(seen: Examination, life: dict[str, Any]) -> None:

@@ -13,7 +13,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 import hushfw
 from hushmeter.assets import firmware_files
@@ -29,7 +32,27 @@ LOADER = "main.py"
 OLD_PACKAGE = "hushfw"
 """Where the firmware lay before there were two places."""
 
-_FORMAT = 1
+_FORMAT: Literal[1] = 1
+
+_Words = Annotated[str, Meta(max_length=64)]
+_Size = Annotated[int, Meta(ge=0, lt=1 << 32)]
+
+
+class _ManifestFile(msgspec.Struct):
+    """What lies in ``manifest.json``."""
+
+    version: _Words
+    format: Literal[1]
+    mpy: _Words
+    arch: _Words
+    files: dict[str, tuple[_Size, _Words]]
+
+
+class _UseFile(msgspec.Struct):
+    """What lies in ``use.json``, as far as it matters here."""
+
+    use: Literal["a", "b"]
+    confirmed: bool
 
 
 @dataclass(frozen=True)
@@ -56,14 +79,10 @@ class Manifest:
     def from_json(data: bytes) -> "Manifest | None":
         """The manifest in a file; None where the file holds none that can be trusted."""
         try:
-            fields: dict[str, Any] = json.loads(data)
-            if fields["format"] != _FORMAT:
-                return None
-            entries = fields["files"].items()
-            files = {str(path): (int(n), str(digest)) for path, (n, digest) in entries}
-            return Manifest(printable(str(fields["version"])), fields["mpy"], fields["arch"], files)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            found = msgspec.json.decode(data, type=_ManifestFile)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        return Manifest(printable(found.version), found.mpy, found.arch, found.files)
 
 
 @dataclass(frozen=True)
@@ -104,11 +123,10 @@ class Use:
     def from_json(data: bytes) -> "Use | None":
         """What a file says; None where it is damaged."""
         try:
-            fields = json.loads(data)
-            place, confirmed = fields["use"], fields["confirmed"]
-        except (ValueError, KeyError, TypeError):
+            found = msgspec.json.decode(data, type=_UseFile)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return Use(place, bool(confirmed)) if place in PLACES else None
+        return Use(found.use, found.confirmed)
 
 
 def build(board: Board, *, source: bool = False) -> Firmware:

@@ -28,10 +28,11 @@ DRIVE_WAIT_S = 15.0
 RESTART_WAIT_S = 15.0
 
 _CHUNK_BYTES = 1 << 15
+_MOST_INFO = 4096
 _POLL_S = 0.1
 _BOOTLOADER_S = 3.0
 _LOADER_S = 2.0
-_FLASH_SIZE = re.compile(r"Detected flash size:\s*(\d+)([KM])B")
+_FLASH_SIZE = re.compile(r"Detected flash size:\s*(\d{1,9})([KM])B")
 
 Progress = Callable[[int, int], None]
 
@@ -174,10 +175,11 @@ def find_drives(uf2: Uf2) -> list[Path]:
 def _board_id(drive: Path) -> str | None:
     """The Board-ID in a drive's information file; None if there is no such file."""
     try:
-        text = (drive / INFO_FILE).read_text(encoding="ascii", errors="replace")
+        with (drive / INFO_FILE).open(encoding="ascii", errors="replace") as file:
+            text = file.read(_MOST_INFO)
     except OSError:
         return None
-    found = re.search(r"^Board-ID:\s*(\S+)", text, re.MULTILINE)
+    found = re.search(r"^Board-ID:\s*(\S{1,60})", text, re.MULTILINE)
     return found[1] if found else ""
 
 

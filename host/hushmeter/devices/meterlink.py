@@ -16,6 +16,8 @@ _GREETING_S = 2.0
 _LOOK_SHARE = 1 / 20
 _PAUSE_SHARE = 1 / 120
 _MOST_PAUSE_S = 5.0
+# Three tries of either place, and safe mode, each with a reason of its own.
+_MOST_STEPS = 20
 # What changes in a meter's words while it comes up: another start, try or place, another reason.
 _HELLO_STEPS = ("boots", "problem")
 _LIFE_STEPS = ("tries", "place", "safe")
@@ -78,8 +80,8 @@ def await_health(
     """Ask a meter how it is until that is ``enough``.
 
     It is waited for as long as it comes on: the patience begins anew with the first answer, and
-    with every answer that shows a step (a start, a try, the other place). It cannot do so for ever,
-    since the loader counts tries.
+    with every answer that shows a step (a start, a try, the other place). The loader counts tries,
+    so a board that goes on stepping is broken, and no longer waited for.
 
     Parameters
     ----------
@@ -101,13 +103,15 @@ def await_health(
     deadline = time.monotonic() + patience_s
     asker = _Asker(address, patience_s * _LOOK_SHARE)
     last: Health | None = None
+    steps = 0
     try:
         while True:
             health = asker.ask()
             if health is not None and enough(health):
                 return health
             if health is not None and (last is None or _step(health) != _step(last)):
-                deadline = time.monotonic() + patience_s
+                steps += 1
+                deadline = time.monotonic() + patience_s if steps <= _MOST_STEPS else deadline
             last = health or last
             if time.monotonic() > deadline:
                 break

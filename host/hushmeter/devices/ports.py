@@ -122,6 +122,11 @@ def open_port(name: str, board: Board | None = None, baud: int = BAUD) -> Serial
         return SerialTransport(device, baud)
 
 
+def is_pseudo_terminal(device: str) -> bool:
+    """Whether a program of this machine is behind the port, such as an emulated board."""
+    return os.path.realpath(device).startswith("/dev/pts/")
+
+
 def check_free(name: str, board: Board | None = None) -> str:
     """Open a port (or ``auto``) and close it again, so that another program can; return its path.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from hushmeter.devices.facts import Board
+from hushmeter.devices.facts import Board, Wire
 
 _ANALOGUE = {"level", "clamp.current", "clamp.voltage"}
 _OUTPUTS = {"uart.tx", "hil.uart.tx", "i2c.sda", "i2c.scl", "pwm"}
@@ -34,6 +34,16 @@ def problem_among(boards: Mapping[str, Board]) -> tuple[str, str] | None:
         breach = _peer_problem(board, boards)
         if breach:
             return board.name, breach
+    return None
+
+
+def wire_problem(wire: Wire, board: Board, peer: Board) -> str | None:
+    """What is wrong with the ends of a wire from a role of one board to a pin of another."""
+    roles = board.roles()
+    if wire.role not in roles:
+        return f"{wire.role} is no role of {board.name}; roles: {', '.join(roles)}"
+    if peer.header is None or wire.peer not in peer.header.gpio:
+        return f"{wire.role} goes to pin {wire.peer}, which {peer.name} lacks"
     return None
 
 
@@ -128,12 +138,10 @@ def _peer_problem(board: Board, boards: Mapping[str, Board]) -> str | None:
     peer = boards.get(hil.peer)
     if peer is None or peer.header is None:
         return f"hil.peer is {hil.peer!r}, which is no board with a header"
-    roles = board.roles()
     for wire in hil.wires:
-        if wire.role not in roles:
-            return f"hil.wires: there is no role {wire.role!r}; roles: {', '.join(roles)}"
-        if wire.peer not in peer.header.gpio:
-            return f"hil.wires: {wire.role} goes to pin {wire.peer}, which {peer.name} lacks"
+        breach = wire_problem(wire, board, peer)
+        if breach:
+            return f"hil.wires: {breach}"
     ends = [wire.peer for wire in hil.wires]
     if len(set(ends)) != len(ends):
         return "hil.wires: a pin of the peer is used twice"

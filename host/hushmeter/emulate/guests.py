@@ -20,6 +20,8 @@ from hushmeter.link import Message
 
 _DAY_S = 86400
 _HELLO_S = 2.0
+# A board that was plugged in a moment ago is still starting.
+_HELLO_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def is_back(meter: StreetMeter, roster: SignedRoster) -> bool:
     began = time.monotonic()
     link = meter.start()
     try:
-        hello = link.request("hello_request", timeout_s=_HELLO_S * link.slowness, tries=1).fields
+        wait_s = _HELLO_S * link.slowness
+        hello = link.request("hello_request", timeout_s=wait_s, tries=_HELLO_TRIES).fields
     except HushmeterError:
         hello = {"public_key": b"", "problem": ""}
     key = roster.members[roster.index_of[meter.meter_id]].public_key

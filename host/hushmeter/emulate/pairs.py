@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hushfw.core.roster import SUPPLIER_ID
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 
 
 def public_key(private_key: bytes) -> bytes:
@@ -39,6 +39,6 @@ def files(private_keys: Sequence[bytes], supplier_key: bytes) -> Iterator[dict[s
                 secret = secrets[both] = key.exchange(public)
             entries.append((other + 1).to_bytes(4, "big") + raw[other] + secret)
         yield {
-            provision.IDENTITY_FILE: provision.with_checksum(private_keys[index] + raw[index]),
-            provision.PAIRS_FILE: b"".join(entries),
+            meter_plan.IDENTITY_FILE: meter_plan.with_checksum(private_keys[index] + raw[index]),
+            meter_plan.PAIRS_FILE: b"".join(entries),
         }

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from hushfw.store import HomeLog
 from hushmeter.cluster.roster import LanePlan, StreetPlan
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.devices.boards import load_board
-from hushmeter.devices.provisioning import default_watchdog_ms
+from hushmeter.devices.provision_board import default_watchdog_ms
 from hushmeter.emulate import pairs
 from hushmeter.emulate.guests import Beginning
 from hushmeter.emulate.settings import StreetSettings
@@ -28,7 +28,7 @@ def storages(
     secret:
         Gives 32 secret bytes for a purpose.
     """
-    out = [provision.files(_meter(settings, i, authority_key)) for i in range(settings.meters)]
+    out = [meter_plan.files(_meter(settings, i, authority_key)) for i in range(settings.meters)]
     for files in out:
         files |= settings.controller.files()
     if settings.provision_pairs:
@@ -38,15 +38,15 @@ def storages(
     return out
 
 
-def _meter(s: StreetSettings, index: int, authority_key: bytes) -> provision.MeterPlan:
+def _meter(s: StreetSettings, index: int, authority_key: bytes) -> meter_plan.MeterPlan:
     board = s.board(index)
     on_port = index in s.ports
-    return provision.MeterPlan(
+    return meter_plan.MeterPlan(
         meter_id=index + 1,
         street=s.street,
         board=board,
         authority_key=authority_key,
-        floors=provision.Floors(
+        floors=meter_plan.Floors(
             least_members=s.meters,
             least_honest=s.meters - s.missing - s.colluders,
             greatest_epsilon=s.epsilon or Fraction(1),

@@ -21,9 +21,9 @@ from hushmeter.devices import ports
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board, load_board, recognise
 from hushmeter.devices.console import Console, WrongBoard
+from hushmeter.devices.meter_plan import CONFIG_FILE, IDENTITY_FILE
 from hushmeter.devices.meterlink import PATIENCE_S, await_health
-from hushmeter.devices.provision import CONFIG_FILE, IDENTITY_FILE
-from hushmeter.devices.provisioning import HasIdentity, check_deployed, own_files
+from hushmeter.devices.provision_board import HasIdentity, check_deployed, own_files
 from hushmeter.errors import HushmeterError
 from hushmeter.link import SerialTransport
 
@@ -154,21 +154,19 @@ class PortMeter:
     def is_back(self) -> bool:
         """Whether the port of a meter that went away is there again; it is then open.
 
-        A look at a board that is not there costs nothing, and one at a board that is silent takes
-        long, so that the next one is put off.
+        A port that is not there says so at once, and is looked for every time: else how long this
+        machine took to say so would decide in which slot a board is back.
         """
-        began = time.monotonic()
-        if began < self._next_look_s:
+        if time.monotonic() < self._next_look_s:
             return False
         try:
             self.start()
-            return True
         except HushmeterError:
-            self.put_off(time.monotonic() - began)
             return False
+        return True
 
     def put_off(self, took_s: float) -> None:
-        """Do not look for the board for a while after a look that took so long."""
+        """Do not look for the board for a while: its port is there, and silent for so long."""
         self._next_look_s = time.monotonic() + took_s * _PAUSE_SHARE
 
     def kill(self) -> None:

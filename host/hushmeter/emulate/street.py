@@ -28,7 +28,7 @@ from hushmeter.cluster.aggregator import COMPLETED, DONE, VOID, Aggregator, Slot
 from hushmeter.cluster.roster import Authority, SignedRoster
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate import guests, plans
 from hushmeter.emulate.gathered import FIRST_SLOT, Gathered, battery_log, home_log
 from hushmeter.emulate.meters import MakeMeter, StreetMeter
@@ -135,7 +135,7 @@ class Street:
         seed = self._settings.seed
         if seed is None:
             return secrets.token_bytes(32)
-        return provision.derived_seed(seed, purpose)
+        return meter_plan.derived_seed(seed, purpose)
 
     def run(self) -> StreetRun:
         """Start the meters, enrol them, run every slot, and gather what is known.

@@ -20,6 +20,8 @@ from hushmeter.link.transport import SerialTransport, Transport
 from hushmeter.printable import printable
 
 _LAST_SEQUENCE = 0xFFFF
+# Where the fields of a reply are read, it must be the one that was asked for.
+_REPLIES = {"hello_request": "hello", "status_request": "status", "life_request": "life"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Message:
 
 class LinkTimeout(HushmeterError):
     """The meter did not reply in time."""
+
+
+class WrongReply(HushmeterError):
+    """The meter answered a question with the answer to another one."""
 
 
 class Refused(HushmeterError):
@@ -155,6 +161,8 @@ class Link:
             No reply after all tries.
         Refused
             The meter said no; nothing changed on it.
+        WrongReply
+            What came is no reply to this request.
         """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         sequence = self.post(name, **fields)
@@ -187,6 +195,11 @@ class Link:
         if message.name == "refused":
             code = NAMES.get(message.fields["code"], str(message.fields["code"]))
             raise Refused(self.transport.name, name, code, message.fields["detail"])
+        if message.name != _REPLIES.get(name, message.name):
+            raise WrongReply(
+                f"{self.transport.name} answered {name} with {message.name}",
+                hint="it does not run Hushmeter's firmware, or a damaged one: hushmeter deploy",
+            )
         return message
 
     def close(self) -> None:

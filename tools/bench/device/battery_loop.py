@@ -9,7 +9,7 @@ load are those that the simulator is timed with. Random numbers come from the me
 import sys
 
 from hushfw.core import battery
-from hushfw.core.battery.table_file import BY_DIFFERENCE, encode, thresholds
+from hushfw.core.battery.table_file import BY_DIFFERENCE, encode, encode_source, thresholds
 from hushfw.core.drbg import Drbg
 from tools.bench.device.codec_loop import per_second
 
@@ -36,12 +36,20 @@ def table():
     return encode(STEP_S, QUANTUM_W, LEVELS, LEVELS, BY_DIFFERENCE, initial, rows)
 
 
+def split():
+    """A policy of `source` that draws any part of the demand as likely as another."""
+    rows = [thresholds([int(y <= x) for y in range(LEVELS)]) for x in range(LEVELS)]
+    return encode_source(STEP_S, QUANTUM_W, 1000000, rows)
+
+
 def settings_of(name):
     if name == "none":
         return {"step_s": STEP_S}
     if name == "table":
         large = dict(BATTERY, capacity_ws=3600000, charge_rate_w=9000, discharge_rate_w=9000)
         return dict(large, step_s=STEP_S, table=table())
+    if name == "source":
+        return {"step_s": STEP_S, "table": split()}
     if name == "cascade":
         parts = [dict(BATTERY, name=part) for part in ("rc", "ls2")]
         return {"step_s": STEP_S, "first": parts[0], "second": parts[1]}

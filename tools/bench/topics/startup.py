@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from hushmeter.devices import provision
+from hushmeter.devices import meter_plan
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.unix import UnixMeter, allow_meters
 from hushmeter.errors import HushmeterError
@@ -31,11 +31,11 @@ WaitFor = Callable[[list[UnixMeter]], None]
 
 def provisioned(folder: Path, number: int) -> Path:
     """The storage of a meter that was never switched on."""
-    floors = provision.Floors(3, 1, Fraction(10), 60)
-    plan = provision.MeterPlan(number, "bench", "unix", bytes(32), floors, {"name": "none"})
+    floors = meter_plan.Floors(3, 1, Fraction(10), 60)
+    plan = meter_plan.MeterPlan(number, "bench", "unix", bytes(32), floors, {"name": "none"})
     storage = folder / f"meter-{number}"
     storage.mkdir(parents=True)
-    for name, data in provision.files(plan).items():
+    for name, data in meter_plan.files(plan).items():
         (storage / name).write_bytes(data)
     return storage
 

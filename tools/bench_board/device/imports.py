@@ -10,15 +10,15 @@ gc.collect()
 before_bytes = gc.mem_free()
 started = time.ticks_us()
 
-from hushfw import app, life  # noqa: E402
+from hushfw import app, memory  # noqa: E402
 
-life.pack()
+memory.pack()
 for name in app._PIECES:
     __import__("hushfw." + name)
 
 from hushfw import meter, serve  # noqa: E402, F401
 
 took_us = time.ticks_diff(time.ticks_us(), started)
-life.unpack()
+memory.unpack()
 gc.collect()
 print(took_us, before_bytes - gc.mem_free())

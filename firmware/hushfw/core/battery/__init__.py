@@ -5,7 +5,8 @@ goes into or out of the battery. For an ideal battery, for every run of n steps,
 
     sum(grid_w - demand_w) * step_s == charge_ws at the end - charge_ws at the start
 
-and `limits` says how losses are booked, exactly. Every controller has
+and `limits` says how losses are booked, exactly. Only `source` has no battery and takes the
+difference from a second supply; it books what that gave. Every controller has
     step(demand_w)    the grid draw for the step that begins now; a refusal changes nothing
     charge_ws         energy in the battery, 0 where there is none, whole Ws rounded down
     state()           a tuple of integers: all that must survive a reboot
@@ -21,11 +22,11 @@ Settings, all integers with units in their names, ranges and defaults in `settin
                         battery may feed the grid
     capacity_ws, minimum_ws, maximum_ws, charge_rate_w, discharge_rate_w,
     charge_efficiency_permille, discharge_efficiency_permille       every battery
-    table, first, second      bytes of a table file; the parts of a cascade
+    table, first, second      bytes of a table file (table, source); the parts of a cascade
 
 A battery starts half way between its bounds, (minimum_ws + maximum_ws) // 2, except with a table.
 Only the controllers in EXPORTING, and a cascade of two of them, take negative demand: the levels of
-stepping and of a table begin at 0, and nill's recovery has no meaning below it.
+stepping and of tables begin at 0, and nill's recovery has no meaning below it.
 
     >>> home = make("none", {"step_s": 60}, None)
     >>> home.step(230)
@@ -52,6 +53,7 @@ _FAMILIES = {
     "hold-mean": "averaging",
     "smooth": "averaging",
     "table": "table",
+    "source": "source",
     "cascade": "cascade",
 }
 

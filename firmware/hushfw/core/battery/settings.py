@@ -64,6 +64,9 @@ TABLE = {
     "demand_levels": _field(2, 1024, None),
 }
 
+SOURCE = {"peak_w": _field(1, MOST_DEMAND_W, None)}
+SOURCE.update(TABLE)
+
 OPTIONS = {
     "none": {},
     "be:sat": {},
@@ -76,11 +79,13 @@ OPTIONS = {
     "hold-mean": MEAN,
     "smooth": SMOOTH,
     "table": TABLE,
+    "source": SOURCE,
     "cascade": {},
 }
 
 PARTS = ("first", "second")
-_NOT_INTEGERS = {"table": ("table",), "cascade": PARTS}
+WITH_TABLE = ("table", "source")
+_NOT_INTEGERS = {"table": ("table",), "source": ("table",), "cascade": PARTS}
 _WS_PER_WH = 3600
 
 
@@ -129,7 +134,7 @@ def from_config(wanted, step_s, export, read_file, table="table"):
             settings[field[:-3] + "_ws"] = wanted[field] * _WS_PER_WH
         elif field != "name":
             settings[field] = wanted[field]
-    if name == "table":
+    if name in WITH_TABLE:
         settings["table"] = data = read_file(table + ".bin")
         if data is None:
             raise HushError(

@@ -35,8 +35,8 @@ battery has above that is not used. Memory: S.
 """
 
 from hushfw.core.battery.controller import Controller
-from hushfw.core.battery.settings import TABLE, read, refuse
-from hushfw.core.battery.table_file import ONE, Table
+from hushfw.core.battery.settings import TABLE, refuse
+from hushfw.core.battery.table_file import BY_DEMAND, ONE, from_settings
 
 
 class TablePolicy(Controller):
@@ -46,11 +46,9 @@ class TablePolicy(Controller):
 
     def __init__(self, settings, source):
         super().__init__(settings, source)
-        data = settings.get("table")
-        if not isinstance(data, (bytes, bytearray)):
-            refuse("table is missing; it must be the bytes of a table file")
-        self.table = Table(data)
-        self._check_alphabet(settings)
+        self.table = from_settings(settings, TABLE, self.limits.step_s)
+        if self.table.kind == BY_DEMAND:
+            refuse("the table is for the controller source; a battery needs rows by state")
         self.quantum_w = self.table.quantum_w
         self.step_units = self.limits.step_s * self.limits.unit
         self.quantum = self.quantum_w * self.step_units
@@ -58,21 +56,6 @@ class TablePolicy(Controller):
         self.base = self.limits.low + self.reserve
         self.state_now = -1
         self.beyond_steps = 0
-
-    def _check_alphabet(self, settings):
-        table = self.table
-        if table.step_s != self.limits.step_s:
-            refuse(
-                "the table is for steps of %d s; the step is %d s"
-                % (table.step_s, self.limits.step_s)
-            )
-        for field, own in (("quantum_w", table.quantum_w), ("demand_levels", table.demand_levels)):
-            wanted = read(settings, TABLE, field)
-            if wanted is not None and wanted != own:
-                refuse(
-                    "the table is for another alphabet: its %s is %d, wanted %d"
-                    % (field, own, wanted)
-                )
 
     def _set_reserve(self):
         limits, table = self.limits, self.table

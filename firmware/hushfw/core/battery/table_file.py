@@ -8,21 +8,24 @@ probability 0 is never drawn, because equal thresholds leave nothing between the
 
 A row must not lead out of the states: s - x + y stays in 0..states-1, which `Table` checks for
 every row, as it does size, order and checksum. So a table that was read needs no check at a step.
+
+Rows by demand are for `source`, which has no state: y <= x, and the other supply gives the rest.
 """
 
 import struct
 
 from hushfw.core import pace
-from hushfw.core.battery.settings import MOST_STEP_S, MOST_W
+from hushfw.core.battery.settings import MOST_STEP_S, MOST_W, read, refuse
 from hushfw.core.errors import HushError
 from hushfw.port import crc32
 
 MAGIC = b"HTBL"
 VERSION = 1
-BY_STATE_AND_DEMAND, BY_DIFFERENCE = 0, 1
+BY_STATE_AND_DEMAND, BY_DIFFERENCE, BY_DEMAND = 0, 1, 2
 ONE = 1 << 30
 MOST_LEVELS = 1024
 MOST_BYTES = 1 << 20
+MOST_MW = 1000 * MOST_W
 
 # magic, version, kind of rows, step_s, quantum_w, demand levels, output levels, states, 0
 _HEADER = ">4sBBHIHHHH"
@@ -51,11 +54,39 @@ def encode(step_s, quantum_w, demand_levels, output_levels, kind, initial, rows)
     """The file's bytes: initial and each of the rows are lists of thresholds."""
     states = len(initial) + 1
     head = (MAGIC, VERSION, kind, step_s, quantum_w, demand_levels, output_levels, states, 0)
+    return _sealed(head, [initial] + list(rows))
+
+
+def encode_source(step_s, quantum_w, power_mw, rows):
+    """The bytes of a policy for `source`: a list of thresholds for each demand."""
+    levels = len(rows)
+    head = (MAGIC, VERSION, BY_DEMAND, step_s, quantum_w, levels, levels, 1, 0)
+    return _sealed(head, [[power_mw]] + list(rows))
+
+
+def _sealed(head, lists):
     pieces = [struct.pack(_HEADER, *head)]
-    for row in [initial] + list(rows):
-        pieces.append(struct.pack(">%dI" % len(row), *row))
+    for numbers in lists:
+        pieces.append(struct.pack(">%dI" % len(numbers), *numbers))
     data = b"".join(pieces)
     return data + struct.pack(">I", crc32(data))
+
+
+def from_settings(settings, fields, step_s):
+    """The policy among a controller's settings, if it is for this step and alphabet."""
+    data = settings.get("table")
+    if not isinstance(data, (bytes, bytearray)):
+        refuse("table is missing; it must be the bytes of a table file")
+    table = Table(data)
+    if table.step_s != step_s:
+        refuse("the table is for steps of %d s; the step is %d s" % (table.step_s, step_s))
+    for field, own in (("quantum_w", table.quantum_w), ("demand_levels", table.demand_levels)):
+        wanted = read(settings, fields, field)
+        if wanted is not None and wanted != own:
+            refuse(
+                "the table is for another alphabet: its %s is %d, wanted %d" % (field, own, wanted)
+            )
+    return table
 
 
 class Table:
@@ -65,8 +96,11 @@ class Table:
         self._data = data = bytes(data)
         self._read_header(data)
         self._check_size(data)
-        self._check_law(_HEADER_SIZE, self.states - 1, "the initial law")
-        self._rows_at = _HEADER_SIZE + 4 * (self.states - 1)
+        if self.kind == BY_DEMAND:
+            self.power_mw = self._read_power()
+        else:
+            self._check_law(_HEADER_SIZE, self.states - 1, "the initial law")
+        self._rows_at = _HEADER_SIZE + 4 * self.numbers_before
         self.most_up = 0
         self.most_down = 0
         for row in range(self._rows):
@@ -82,7 +116,7 @@ class Table:
         self.kind, self.step_s, self.quantum_w = fields[2:5]
         self.demand_levels, self.output_levels, self.states = fields[5:8]
         for name, value, least, most in (
-            ("kind of rows", self.kind, BY_STATE_AND_DEMAND, BY_DIFFERENCE),
+            ("kind of rows", self.kind, BY_STATE_AND_DEMAND, BY_DEMAND),
             ("step_s", self.step_s, 1, MOST_STEP_S),
             ("quantum_w", self.quantum_w, 1, MOST_W),
             ("demand levels", self.demand_levels, 2, MOST_LEVELS),
@@ -91,13 +125,26 @@ class Table:
         ):
             if not least <= value <= most:
                 _refuse("%s is %d; it must be %d to %d" % (name, value, least, most))
+        if self.kind == BY_DEMAND and (self.states, self.output_levels) != (1, self.demand_levels):
+            _refuse(
+                "it has %d states and %d output levels; rows by demand need 1 and %d"
+                % (self.states, self.output_levels, self.demand_levels)
+            )
+        # Those between the header and the rows: the initial law, or the power.
+        self.numbers_before = 1 if self.kind == BY_DEMAND else self.states - 1
+
+    def _read_power(self):
+        power_mw = struct.unpack_from(">I", self._data, _HEADER_SIZE)[0]
+        if power_mw > MOST_MW:
+            _refuse("power_mw is %d; it must be 0 to %d" % (power_mw, MOST_MW))
+        return power_mw
 
     def _check_size(self, data):
         if self.kind == BY_DIFFERENCE:
             self._rows = self.states + self.demand_levels - 1
         else:
             self._rows = self.states * self.demand_levels
-        numbers = self.states - 1 + self._rows * (self.output_levels - 1)
+        numbers = self.numbers_before + self._rows * (self.output_levels - 1)
         size = _HEADER_SIZE + 4 * numbers + _CRC_SIZE
         if size > MOST_BYTES:
             _refuse("it would have %d bytes; at most %d are read" % (size, MOST_BYTES))
@@ -119,6 +166,9 @@ class Table:
 
     def _check_row(self, row):
         """The row keeps the state within the battery; the greatest moves are remembered."""
+        if self.kind == BY_DEMAND:
+            self._check_row_by_demand(row)
+            return
         last = self.states - 1
         if self.kind == BY_DIFFERENCE:
             difference = row - (self.demand_levels - 1)
@@ -137,6 +187,16 @@ class Table:
             )
         self.most_up = max(self.most_up, greatest - least_x)
         self.most_down = max(self.most_down, most_x - least)
+
+    def _check_row_by_demand(self, row):
+        at = self._rows_at + 4 * row * (self.output_levels - 1)
+        least, greatest = self._check_law(at, self.output_levels - 1, "row %d" % row)
+        if greatest > row:
+            _refuse(
+                "row %d can draw %d to %d quanta; it must be no more than the demand of %d"
+                % (row, least, greatest, row)
+            )
+        self.most_down = max(self.most_down, row - least)
 
     def first_state(self, u):
         """The state at the start that a 30-bit number u chooses."""

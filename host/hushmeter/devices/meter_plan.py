@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from hushfw.core import config as device_config
 from hushfw.core.errors import HushError
@@ -23,6 +27,8 @@ CONFIG_FILE = "config.json"
 SEED_FILE = "seed.bin"
 IDENTITY_FILE = "identity.bin"
 PAIRS_FILE = "pairs.bin"
+
+_MOST_BOOTS = 0xFFFF0000
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class MeterPlan:
         ``{"name": "level", "pin": 26, ...}``.
     permitted_modes:
         Weakening modes that this meter may ever take part in.
+    tables:
+        Policies of the controller by the names of their files on the meter.
     watchdog_ms:
         The board resets after a hang of this length; 0 for no watchdog.
     fixed_seed:
@@ -71,6 +79,7 @@ class MeterPlan:
     provisioned_pairs: bool = False
     home_log_kib: int = 64
     watchdog_ms: int = 0
+    tables: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def configuration(plan: MeterPlan) -> dict[str, Any]:
@@ -111,16 +120,50 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
     return settings
 
 
-def files(plan: MeterPlan) -> dict[str, bytes]:
-    """The files that provisioning writes, by name."""
+def files(plan: MeterPlan, boots: int = 0) -> dict[str, bytes]:
+    """The files that provisioning writes, by name.
+
+    Parameters
+    ----------
+    boots:
+        How often the meter has started with its key; see :func:`more_than_any_boots`.
+    """
     if plan.fixed_seed is None:
         seed = os.urandom(32)
     else:
         seed = derived_seed(plan.fixed_seed, f"meter {plan.meter_id}")
     return {
         CONFIG_FILE: json.dumps(configuration(plan)).encode(),
-        SEED_FILE: with_checksum(bytes(4) + seed),
+        SEED_FILE: with_checksum(boots.to_bytes(4, "big") + seed),
+        **plan.tables,
     }
+
+
+def more_than_any_boots() -> int:
+    """A count of starts above that of any meter, for a seed that is written where a key was used.
+
+    The count tells a meter whose journal is lost from a new one, and is a part of what the
+    supplier signs when it tells the time. So it goes on, and never begins at 0 under the same key;
+    no meter starts once a second, so the time in seconds is ahead of all counts, also of those
+    that began with an earlier such time.
+    """
+    return min(max(int(time.time()), 1 << 30), _MOST_BOOTS)
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """Whose meter a configuration on a board says that this is."""
+
+    meter_id: Annotated[int, Meta(ge=1, lt=1 << 32)]
+    street: Annotated[str, Meta(max_length=32)]
+    board: Annotated[str, Meta(max_length=32)]
+
+    @staticmethod
+    def said_by(config: bytes | None) -> Whose | None:
+        """What a file says; None where it does not, or there is none."""
+        try:
+            return msgspec.json.decode(config or b"", type=Whose)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
 
 def with_checksum(data: bytes) -> bytes:

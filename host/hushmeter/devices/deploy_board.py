@@ -7,7 +7,7 @@ from typing import Any
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Console, Identity, WrongBoard
-from hushmeter.devices.deploy import (
+from hushmeter.devices.deploy_plan import (
     Done,
     Found,
     Plan,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles, FilesystemFull, Room
 from hushmeter.devices.firmware import (
@@ -31,15 +31,17 @@ from hushmeter.devices.firmware import (
     in_place,
 )
 from hushmeter.errors import HushmeterError
+from hushmeter.printable import printable
 
 Progress = Callable[[int, int], None]
 
 _SPARE_BLOCKS = 4
 _FOLDER_BLOCKS = 2
+_MOST_WORDS = 64
 
 
 class Older(HushmeterError):
-    """The firmware on the board is newer than the one to be deployed."""
+    """The firmware on the board is newer than the one to be deployed, or nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def is_deployed(found: Found, firmware: Firmware, loader: bytes) -> bool:
 
 
 def check_not_older(found: Found, firmware: Firmware, running: str | None) -> None:
-    """Refuse a version that is older than the one in use.
+    """Refuse a version that is older than the one in use, or that cannot be compared with it.
 
     Parameters
     ----------
@@ -153,10 +155,16 @@ def check_not_older(found: Found, firmware: Firmware, running: str | None) -> No
     """
     place, _ = _target(found)
     last = next((m.version for p, m in found.manifests.items() if p != place), running)
-    try:
-        older = last is not None and Version(firmware.version) < Version(last)
-    except InvalidVersion:
+    if last is None:
         return
+    try:
+        older = Version(firmware.version) < Version(last)
+    except ValueError:  # InvalidVersion is one, and so is a number that is too long for an int.
+        raise Older(
+            f"the board has firmware {printable(last)[:_MOST_WORDS]!r}, which is no version that "
+            f"can be compared with {firmware.version}",
+            hint="--force deploys it all the same",
+        ) from None
     if older:
         raise Older(
             f"the board has firmware {last}; {firmware.version} is older",

@@ -7,7 +7,6 @@ with everything that was made under it.
 """
 
 import fnmatch
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from hushfw.core import config as device_config
+from hushfw.core.pace import MOST_WATCHDOG_MS
 from hushfw.core.roster import mode_names
 from hushmeter.cluster.keyfile import fingerprint
 from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles
@@ -22,15 +22,17 @@ from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Console
 from hushmeter.devices.facts import Table
 from hushmeter.devices.firmware import LOADER, OLD_PACKAGE, USE_FILE
-from hushmeter.devices.meterlink import PATIENCE_S, await_health
-from hushmeter.devices.provision import (
+from hushmeter.devices.meter_plan import (
     CONFIG_FILE,
     IDENTITY_FILE,
     PAIRS_FILE,
     SEED_FILE,
     MeterPlan,
+    Whose,
     files,
+    more_than_any_boots,
 )
+from hushmeter.devices.meterlink import PATIENCE_S, await_health
 from hushmeter.errors import HushmeterError
 
 # The home's own readings.
@@ -125,8 +127,8 @@ def default_watchdog_ms(board: Board) -> int:
     """The longest time-out that the board and the firmware know; 0 where there is no watchdog."""
     if board.watchdog is None:
         return 0
-    longest = board.watchdog.longest_ms or device_config.MOST_WATCHDOG_MS
-    return min(longest, device_config.MOST_WATCHDOG_MS)
+    longest = board.watchdog.longest_ms or MOST_WATCHDOG_MS
+    return min(longest, MOST_WATCHDOG_MS)
 
 
 def provision(
@@ -157,25 +159,31 @@ def provision(
         storage = BoardFiles(console)
         sizes = storage.listing()
         check_deployed(console, sizes)
-        before = storage.read(CONFIG_FILE) if CONFIG_FILE in sizes else None
+        replaced = (*plan.tables, CONFIG_FILE)
+        found = {path: storage.read(path) for path in replaced if path in sizes}
+        before = {path: data for path, data in found.items() if data is not None}
         kept = IDENTITY_FILE in sizes and not replace_identity
         if kept:
-            _check_same(console, before, plan)
+            _check_same(console, before.get(CONFIG_FILE), plan)
         else:
             # Also where the key alone is gone: its secrets and journal fit no other one.
             given_up = own_files(sizes)
             storage.remove(p for p in given_up if replace_identity or p not in _HOMES)
+        if kept and SEED_FILE not in sizes:
+            new = files(plan, more_than_any_boots())
         if not kept or SEED_FILE not in sizes:
             storage.replace(SEED_FILE, new[SEED_FILE])
-        storage.replace(CONFIG_FILE, new[CONFIG_FILE])
+        for path in replaced:
+            storage.replace(path, new[path])
     finally:
         console.reset()
     health = await_health(console.address, patience_s * console.slowness)
     if health.problem or health.hello["meter_id"] != plan.meter_id:
-        if kept and before is not None:
+        if kept:
             _take_back(console, before)
+        reason = health.problem or f"it answers as meter {health.hello['meter_id']}"
         raise HushmeterError(
-            f"the meter does not work with this configuration: {health.problem}"
+            f"the meter does not work with this configuration: {reason}"
             + ("; the one before is back" if kept else ""),
             hint=f"hushmeter doctor --port {console.address.device}",
         )
@@ -206,21 +214,19 @@ def _check_same(console: Console, before: bytes | None, plan: MeterPlan) -> None
         "take another board, or give up its key, journal and rosters with --replace-identity; "
         "its street must then enrol it anew"
     )
-    try:
-        was = json.loads(before or b"")
-        known = {name: was[name] for name in ("meter_id", "street", "board")}
-    except (ValueError, KeyError, TypeError):
+    was = Whose.said_by(before)
+    if was is None:
         raise HasIdentity(
             f"the board at {console.address.device} has a key, but no configuration that says "
             "whose it is",
             hint=hint,
-        ) from None
-    for name, value in known.items():
-        wanted = getattr(plan, name)
+        )
+    for name in ("meter_id", "street", "board"):
+        value, wanted = getattr(was, name), getattr(plan, name)
         if value != wanted:
             raise HasIdentity(
-                f"the board at {console.address.device} is meter {known['meter_id']} of street "
-                f"{known['street']!r} on {known['board']}: {name} is {value!r}, not {wanted!r}",
+                f"the board at {console.address.device} is meter {was.meter_id} of street "
+                f"{was.street!r} on {was.board}: {name} is {value!r}, not {wanted!r}",
                 hint=hint,
             )
 
@@ -234,10 +240,11 @@ def own_files(sizes: Mapping[str, int]) -> list[str]:
     return found
 
 
-def _take_back(console: Console, before: bytes) -> None:
-    """Write the configuration of before, which the meter has worked with."""
+def _take_back(console: Console, before: Mapping[str, bytes]) -> None:
+    """Write the configuration and tables of before, which the meter has worked with."""
     console.open()
     try:
-        BoardFiles(console).replace(CONFIG_FILE, before)
+        for path, data in before.items():
+            BoardFiles(console).replace(path, data)
     finally:
         console.reset()

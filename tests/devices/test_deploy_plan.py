@@ -9,7 +9,7 @@ import pytest
 
 from hushmeter.devices.boardfiles import BoardFiles, FilesystemFull, Room
 from hushmeter.devices.console import Console
-from hushmeter.devices.deploy import (
+from hushmeter.devices.deploy_plan import (
     Found,
     Older,
     Plan,
@@ -184,6 +184,15 @@ def test_a_version_older_than_the_one_in_use_is_refused() -> None:
         check_not_older(Found({}, None, {}, None, Room(4096, 0, 0)), OLD, "0.9.0")
 
 
+@pytest.mark.parametrize("said", ["", "newest", "1.0.x", "9" * 5000, "1.0\x1b[31m"])
+def test_a_version_that_cannot_be_compared_is_refused_too(said: str) -> None:
+    found = Found({}, None, {}, None, Room(4096, 0, 0))
+    with pytest.raises(Older, match=r"no version that can be compared with 0\.1\.0") as caught:
+        check_not_older(found, OLD, said)
+    assert "--force" in (caught.value.hint or "")
+    assert len(caught.value.message) < 300 and caught.value.message.isprintable()
+
+
 def test_an_unproved_firmware_is_overwritten_and_the_proved_one_kept() -> None:
     manifests = {"a": OLD.manifest, "b": NEW.manifest}
     found = Found({}, Use("b", False), manifests, None, Room(4096, 1 << 20, 1 << 20))
@@ -197,7 +206,12 @@ def test_a_manifest_survives_its_file_and_damage_is_no_manifest() -> None:
     data = NEW.manifest.to_json()
     assert Manifest.from_json(data) == NEW.manifest
     assert json.loads(data)["format"] == 1
-    for bad in (b"", data[:-1], b"[]", b"{}", data.replace(b'"format":1', b'"format":2')):
+    damaged = (
+        data[:-1],
+        data.replace(b'"format":1', b'"format":2'),
+        data.replace(b'"0.2.0"', b"2"),
+    )
+    for bad in (b"", b"[]", b"{}", b"[" * 100_000, *damaged):
         assert Manifest.from_json(bad) is None
     for bad in (b"", b"{}", b"3", b'{"use": "c", "confirmed": true}'):
         assert Use.from_json(bad) is None
