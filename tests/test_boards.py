@@ -225,7 +225,7 @@ UF2 = 'uf2 = { family = 1, flash_address = 0, drive = "D", board_id = "B" }'
         ("bytecode = { version = '6', architecture = 'armv6m' }", "bytecode"),
         ("checked = [{ what = 'it', how = 'by looking hard' }]", "how"),
         ("hil = { peer = 'barn', wires = [{ role = 'pwm', peer = 3 }] }", "hil.peer is 'barn'"),
-        ("hil = { peer = 'shed', wires = [{ role = 'steam', peer = 3 }] }", "no role 'steam'"),
+        ("hil = { peer = 'shed', wires = [{ role = 'steam', peer = 3 }] }", "steam is no role"),
         ("hil = { peer = 'shed', wires = [{ role = 'pwm', peer = 33 }] }", "which shed lacks"),
         (
             "hil = { peer = 'shed', wires = [{ role = 'pwm', peer = 3 }, "

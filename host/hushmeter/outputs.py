@@ -5,6 +5,7 @@ with Outputs() as outputs:
     table.write(...)                             # into a hidden file beside a.csv
     outputs.put(Path("out/a.png"), picture)
                                                  # renamed here; on an error they are removed
+write_whole(Path("out/run/b.json"), content)     # one file, with the folders above it
 """
 
 from __future__ import annotations
@@ -94,3 +95,22 @@ class Outputs:
                 f"the output cannot be written: {error.strerror or error}",
                 hint="name a folder that can be written and has room",
             ) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write one file whole or not at all, with the folders above it.
+
+    Raises
+    ------
+    HushmeterError
+        It cannot be written; an earlier file then stays as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HushmeterError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="name a folder that can be written and has room",
+        ) from error
+    with Outputs() as outputs:
+        outputs.put(path, content)

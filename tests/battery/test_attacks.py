@@ -10,11 +10,21 @@ from tests.battery.battery_homes import DAY, run
 
 CAPACITIES_WH = (100, 250, 500, 1000)
 HUGE_WH = 10**6
+TOLERANCE_W = 50
 
 
 def attacked(name, demand_w, capacity_wh=500):
     draw, _ = run(name, demand_w, capacity_wh)
     return score(change_attack(name, draw, 60, capacity_wh, capacity_wh), demand_w)
+
+
+def share_recovered(inverted, demand_w):
+    """Of the samples; to be compared with what the best constant reaches.
+
+    A home is at its base load for much of the day, and guessing that is no attack.
+    """
+    missed_w = np.abs(inverted.demand_w - demand_w[: inverted.demand_w.size])
+    return float(np.mean(missed_w <= TOLERANCE_W))
 
 
 def test_scores_count_claims_right_claims_and_missed_events():
@@ -116,7 +126,7 @@ def test_best_effort_needs_the_rates():
 def test_smoothing_is_undone_by_whoever_knows_its_time_constant(home, time_constant_s, least):
     draw, _ = run("smooth", home, 3000, time_constant_s=time_constant_s)
     inverted = attacks.invert_smooth(draw, 60, time_constant_s)
-    assert attacks.share_recovered(inverted, home) > least
+    assert share_recovered(inverted, home) > least
     assert score(attacks.smoothed_changes(inverted), home).precision > 0.75
 
 
@@ -130,10 +140,10 @@ def test_the_time_constant_can_be_read_off_the_draw(home, time_constant_s, withi
 def test_the_inverse_filter_gets_nothing_from_stepping(home, name):
     """Less than the best constant does, at any time constant."""
     draw, _ = run(name, home)
-    constant = max(np.mean(np.abs(home - level) <= 50) for level in range(50, 500, 25))
+    constant = max(np.mean(np.abs(home - level) <= TOLERANCE_W) for level in range(50, 500, 25))
     for time_constant_s in (600, 1800, 7200):
         inverted = attacks.invert_smooth(draw, 60, time_constant_s)
-        assert attacks.share_recovered(inverted, home) < constant
+        assert share_recovered(inverted, home) < constant
         assert score(attacks.smoothed_changes(inverted), home).precision < 0.3
 
 

@@ -167,6 +167,19 @@ def test_a_demand_that_comes_to_a_table_in_quanta_beyond_its_alphabet_is_counted
     assert controller.beyond_steps > 20
 
 
+def test_what_a_second_supply_gave_and_overdrew_is_counted_as_on_the_device() -> None:
+    limits = vectors.settings_of("source")
+    demands = [499] * 9 + [0, MOST_DEMAND_W, 1700, 0, 2100, 99999, 0, 3] * 20
+    sim = Simulation("source", limits, seed="much")
+    controller = battery.make("source", limits, Tape(sim.tape(0, TAPE_BYTES)))
+    wanted = [controller.step(demand_w) for demand_w in demands]
+    assert sim.run(np.array(demands)).grid_w.tolist() == wanted
+    found = sim.given_ws, sim.most_overdraft_ws, sim.beyond_steps
+    told = controller.given_ws, controller.most_overdraft_ws, controller.beyond_steps
+    assert tuple(int(values[0]) for values in found) == told
+    assert min(told) > 0
+
+
 def test_a_number_that_meets_a_threshold_of_a_table_chooses_as_on_the_device() -> None:
     limits = vectors.settings_of("table")
     thresholds = sorted(set(struct.unpack(">20I", limits["table"][20:-4])))

@@ -11,8 +11,8 @@ from hushmeter.cli import ask, main
 from hushmeter.devices import images, trust
 from hushmeter.devices.boards import boards_with_image
 from hushmeter.devices.images import image_path
-from tests.devices.image_kit import ESP_BOARD, UF2_BOARD, esp_image, esp_of, uf2_image
-from tests.devices.stand_in import StandIn
+from tests.devices.image_kit import ESP_BOARD, UF2_BOARD, esp_image, esp_of, uf2_image, uf2_of
+from tests.devices.stand_in import Drive, StandIn
 
 UNKNOWN = next(board for board in boards_with_image() if board.image and not board.image.sha256)
 KNOWN = next(board for board in boards_with_image() if board.image and board.image.sha256)
@@ -79,6 +79,40 @@ def test_an_own_image_is_flashed_and_reported(
     }
     assert esptool.calls[-1][-3:] == ["-z", hex(esp_of(ESP_BOARD).offset), str(own)]
     assert "settings (nvs" in result.stderr
+
+
+def test_an_image_goes_to_a_drive_and_the_board_restarts_from_it(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    image, drive = tmp_path / "own.uf2", Drive(tmp_path, uf2_of(UF2_BOARD).board_id)
+    image.write_bytes(uf2_image(UF2_BOARD))
+    watcher = drive.restart_after(image.name, image.stat().st_size)
+    words = ["--board", UF2_BOARD.name, "--drive", str(drive.path), "--image", str(image)]
+    result = flash(runner, *words, "--yes", "--accept-new-hash", "--json")
+    watcher.join(5)
+    assert result.exit_code == 0, result.output
+    assert drive.received == image.read_bytes()
+    said = json.loads(result.stdout)
+    assert (said["method"], said["board"], said["erased"]) == ("uf2", UF2_BOARD.name, False)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_picotool_ends_the_command_well_or_with_its_complaint(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    picotool = StandIn("picotool", tmp_path, monkeypatch)
+    said = "No accessible RP2040 devices in BOOTSEL mode were found.\n" if code else "OK\n"
+    picotool.answer(load=(said, code))
+    image = tmp_path / "own.uf2"
+    image.write_bytes(uf2_image(UF2_BOARD))
+    words = ["--board", UF2_BOARD.name, "--method", "picotool", "--image", str(image)]
+    result = flash(runner, *words, "--yes", "--accept-new-hash")
+    assert picotool.calls == [["load", "-v", "-x", str(image)]]
+    assert f"picotool: {said.strip()}" in result.stderr
+    if code:
+        assert result.exit_code == 2 and "hold BOOTSEL" in result.stderr
+    else:
+        assert result.exit_code == 0 and "Next: hushmeter deploy" in result.stdout
 
 
 def test_nothing_is_written_when_nobody_is_there_to_ask(

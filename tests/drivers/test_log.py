@@ -1,7 +1,10 @@
 """The actuator that only writes: nothing lost without a limit, and never more than one with it."""
 
+import contextlib
 import struct
 from pathlib import Path
+
+import pytest
 
 from hushfw.drivers import log
 
@@ -50,3 +53,40 @@ def test_a_restart_goes_on_behind_what_was_written(tmp_path: Path) -> None:
     run(path, 100, 16384)
     run(path, 50, 16384)
     assert starts(path.read_bytes()) == [*range(100), *range(50)]
+
+
+def test_where_nobody_drains_what_has_gathered_stays_small_and_the_hole_shows(
+    tmp_path: Path,
+) -> None:
+    """A meter whose slots did not start takes samples for weeks, and must go on answering."""
+    path = tmp_path / "battery.log"
+    actuator = log.Log(0, str(path))
+    for start_s in range(100_000):
+        actuator.apply(start_s, -5, 7, 3600)
+    actuator.drain()
+    for start_s in range(100_000, 100_050):
+        actuator.apply(start_s, -5, 7, 3600)
+    actuator.flush()
+    kept = starts(path.read_bytes())
+    assert kept[-50:] == list(range(100_000, 100_050))
+    assert kept[:-50] == list(range(len(kept) - 50))
+    assert 60 <= len(kept) - 50 <= 300
+
+
+def test_files_that_cannot_take_turns_end_no_later_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*paths: str) -> None:
+        raise OSError(28)
+
+    path = tmp_path / "battery.log"
+    actuator = log.Log(4096, str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(log.os, "rename", full)
+        for start_s in range(90):
+            actuator.apply(start_s, -5, 7, 3600)
+            with contextlib.suppress(OSError):
+                actuator.drain()
+    actuator.apply(90, -5, 7, 3600)
+    actuator.flush()
+    assert starts(path.read_bytes())[-1] == 90

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from hushmeter.report import hil_run
-from hushmeter.report.hil_run import Number, Result, Run
+from hushmeter.devices import hil_run
+from hushmeter.devices.hil_run import Number, Result, Run
 
 TESTS = (
     Result("hil/test_a.py::test_one", "passed", "", 2.5, 0.25),

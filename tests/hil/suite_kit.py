@@ -8,8 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from hushmeter.report import hil_run
-from hushmeter.report.hil_run import Run
+from hushmeter.devices import hil_run
+from hushmeter.devices.hil_run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 

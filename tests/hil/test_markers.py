@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hushmeter.report import hil_run
+from hushmeter.devices import hil_run
 from tests.hil.suite_kit import ended, run_suite, runs_in
 
 SUITE = """

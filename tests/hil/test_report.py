@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from hushmeter.cli import main
+from hushmeter.devices import hil_run
+from hushmeter.devices.hil_run import Number, Result, Run
 from hushmeter.errors import HushmeterError
-from hushmeter.report import hil, hil_run
-from hushmeter.report.hil_run import Number, Result, Run
+from hushmeter.report import hil
 from hushmeter.report.pictures import board as pictures
 from tests.hil.run_kit import TESTS, a_run
 
@@ -97,6 +98,14 @@ def test_a_run_of_a_board_that_was_not_at_hand_can_be_shown(tmp_path: Path) -> N
     assert "nothing ran on 1 board; 4 were not run" in page
 
 
+def test_a_board_on_which_nothing_ran_is_not_counted_and_is_named(tmp_path: Path) -> None:
+    skipped = tuple(Result(test.name, "skipped", "no image", 0.0) for test in TESTS)
+    shelf = msgspec.structs.replace(a_run().board, label="shelf")
+    page = page_of([a_run(), a_run(board=shelf, tests=skipped)], tmp_path)
+    said = "2 tests ran on 1 board, all passed, and nothing ran on shelf; 6 were not run"
+    assert said in page and "on 2 boards" not in page
+
+
 def test_a_trend_needs_two_runs_and_begins_with_the_slot() -> None:
     names = [plan.name for plan in pictures.plans([a_run()])]
     assert names == ["sizes", "times"]
@@ -144,7 +153,7 @@ def test_a_page_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> Non
     told = CliRunner().invoke(
         main, ["hil", "report", str(tmp_path / "a.json"), "--out", str(tmp_path / "file" / "x")]
     )
-    assert told.exit_code == 2 and "cannot write" in told.output
+    assert told.exit_code == 2 and "cannot be written" in told.output
 
 
 def test_without_a_checkout_run_says_what_is_needed(

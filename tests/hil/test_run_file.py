@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hushmeter.devices import hil_run
 from hushmeter.errors import HushmeterError
-from hushmeter.report import hil_run
 from tests.hil.run_kit import a_run
 
 

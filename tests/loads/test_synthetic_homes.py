@@ -27,7 +27,7 @@ from hushmeter.loads.synthetic.events import live, new_state
 from hushmeter.loads.synthetic.figures import ELEXON_YEAR_W, Tally
 from hushmeter.loads.synthetic.home import draw_home, residents_of, tables
 from hushmeter.loads.synthetic.residents import active_probability
-from hushmeter.loads.synthetic.street import PRESETS, Street, preset, studies, truth
+from hushmeter.loads.synthetic.street import PRESETS, Street, truth
 from hushmeter.report.pictures.homes import mean_day_png, week_png
 
 GOLDEN_W = [1269815, 1125999, 8338784]
@@ -109,10 +109,11 @@ def test_a_home_does_not_depend_on_its_neighbours_or_on_who_computes_it() -> Non
     demand_w, events = whole(Street(12, 5), 4)
     assert np.array_equal(whole(Street(3, 5), 4)[0], demand_w[:3])
     assert np.array_equal(whole(Street(12, 5, numbers=[9, 4]), 4)[0], demand_w[[9, 4]])
-    for home in studies(12, 4, 5, numbers=[2, 11]):
-        assert np.array_equal(home.demand_w, demand_w[home.number])
-        mine = events[events["home"] == home.number]
-        assert sorted(truth(home.events)) == sorted(truth(mine))
+    for number in (2, 11):
+        alone_w, happened = whole(Street(12, 5, numbers=[number]), 4)
+        assert np.array_equal(alone_w[0], demand_w[number])
+        mine = events[events["home"] == number]
+        assert sorted(truth(happened)) == sorted(truth(mine))
 
 
 def test_days_asked_for_later_do_not_change_the_first() -> None:
@@ -200,7 +201,6 @@ def test_homes_have_one_to_five_residents(residents: int) -> None:
         (lambda: Street(3, 1, step_s=10), "1 s or 60 s"),
         (lambda: Street(3, 1, numbers=[3]), "0 to 2"),
         (lambda: next(Street(1, 1).blocks(0)), "1 or more"),
-        (lambda: preset("M7", 1), "M1, M2"),
     ],
 )
 def test_a_street_that_cannot_be_is_an_error(build: Callable[[], object], message: str) -> None:
@@ -320,14 +320,6 @@ def test_motors_surge_and_thermostats_switch_in_seconds_only() -> None:
     starts = fridge["start_s"][(fridge["start_s"] > 0) & (fridge["start_s"] < 7 * 86400 - 20)]
     surge_w = demand_w[starts] - demand_w[starts + 10]
     assert np.median(surge_w) > 100
-
-
-@pytest.mark.parametrize(("name", "rows"), [("M6", 244 * 1440), ("S2", 30 * 86400)])
-def test_presets_have_the_length_of_the_papers_data(name: str, rows: int) -> None:
-    home = preset(name, 1)
-    assert home.demand_w.shape == (rows,)
-    assert home.residents == PRESETS[name].residents
-    assert truth(home.events[:1])[0][0] in NAMES
 
 
 def test_the_longest_preset_is_a_year_and_the_shortest_of_the_minutes_244_days() -> None:

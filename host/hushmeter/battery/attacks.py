@@ -39,7 +39,6 @@ TOLERANCE_W = 5
 TOLERANCE_PERCENT = 1
 """A claim is right within the larger of the two, the percentage being of the true change."""
 
-LEVEL_TOLERANCE_W = 50
 
 _EDGE_GROUPS = 40
 _REFINEMENTS = 8
@@ -281,18 +280,6 @@ def smoothed_changes(inverted: Inversion) -> Claims:
     reach_w = 2 * inverted.uncertainty_w
     claims = changes_of(inverted.demand_w, max(THRESHOLD_W, round(reach_w)))
     return Claims(claims.samples, claims.changes_w, max(TOLERANCE_W, reach_w))
-
-
-def share_recovered(
-    inverted: Inversion, demand_w: Watts, tolerance_w: float = LEVEL_TOLERANCE_W
-) -> float:
-    """Share of the samples whose demand was got back within the tolerance.
-
-    Compare it with the share that the best constant reaches: a home is at its base load for much
-    of the day, and guessing that is no attack.
-    """
-    missed = np.abs(inverted.demand_w - demand_w[: inverted.demand_w.size])
-    return float(np.mean(missed <= tolerance_w))
 
 
 def estimate_time_constant_s(grid_w: Watts, step_s: int) -> float:

@@ -77,6 +77,8 @@ class HiddenRun:
         int64, shape (steps + 1,): before the first step and after each.
     seconds:
         The controller's own, once it is compiled.
+    given_ws, most_overdraft_ws:
+        What a second supply gave (`source`), and by how much that was at most above its power.
     """
 
     setup: Setup
@@ -84,6 +86,8 @@ class HiddenRun:
     grid_w: NDArray[np.int64]
     charge_ws: NDArray[np.int64]
     seconds: float
+    given_ws: int = 0
+    most_overdraft_ws: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Judged:
             "end_charge_wh": int(run.charge_ws[-1]) / WS_PER_WH,
             "demand_wh": int(record.demand_w.sum()) * record.step_s / WS_PER_WH,
             "grid_wh": int(run.grid_w.sum()) * record.step_s / WS_PER_WH,
+            "source_wh": run.given_ws / WS_PER_WH,
+            "source_overdraft_wh": run.most_overdraft_ws / WS_PER_WH,
             "cost": _cost_summary(self.cost_before, self.cost_after),
             "appliances": self.appliances,
             "warnings": list(self.metrics.warnings),
@@ -183,7 +189,10 @@ def hide(
         if progress is not None:
             progress(setup.label, filled, record.steps)
     charge_ws[filled + 1 :] = charge_ws[filled]
-    return HiddenRun(setup, seed, grid_w, charge_ws, seconds)
+    given_ws, overdraft_ws = simulation.given_ws, simulation.most_overdraft_ws
+    return HiddenRun(
+        setup, seed, grid_w, charge_ws, seconds, int(given_ws[0]), int(overdraft_ws[0])
+    )
 
 
 class Judge:
@@ -239,9 +248,15 @@ def compare(
 def books_error_ws(record: Record, run: HiddenRun) -> int | None:
     """The error of the run's energy balance; None for two batteries in series with losses.
 
-    Of such the draw between them is needed, which is not kept.
+    Of such the draw between them is needed, which is not kept. Nor is what a second supply gave
+    after each step, so beside a battery it is None too.
     """
     setup = run.setup
+    if setup.name == "source":
+        taken_ws = int((record.demand_w - run.grid_w).sum()) * record.step_s
+        return abs(taken_ws - run.given_ws)
+    if setup.name == "cascade" and "source" in setup.label.split("+"):
+        return None
     if len(setup.batteries) > 1 and not all(one.is_ideal for one in setup.batteries):
         return None
     if len(setup.batteries) == 1 and setup.name != "cascade":
@@ -279,9 +294,7 @@ def _metrics(record: Record, run: HiddenRun, options: Options) -> Metrics:
             f"days, picked evenly: at most {MOST_MEASURED} samples are looked at"
         )
     if error_ws is None:
-        notes.append(
-            "the energy balance of two batteries in series is checked only if both are ideal"
-        )
+        notes.append("the energy balance of two in series is checked only for two ideal batteries")
     if record.gaps:
         notes.append(
             f"{record.gaps} gaps, {record.missing_steps} steps in all: the battery rested, and "

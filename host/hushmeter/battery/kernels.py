@@ -37,7 +37,7 @@ Integers = NDArray[np.int64]
 Tape = NDArray[np.uint8] | None
 Laws = Integers | None
 
-KINDS = NONE, SAT, IDLE, NILL, LC, LS1, LS2, RC, HOLD_MEAN, SMOOTH, TABLE = range(11)
+KINDS = NONE, SAT, IDLE, NILL, LC, LS1, LS2, RC, HOLD_MEAN, SMOOTH, TABLE, SPLIT = range(12)
 _TABLE_BITS = 30
 
 _U0, _U1, _U2, _U3, _U5, _U7, _U32 = (np.uint64(n) for n in (0, 1, 2, 3, 5, 7, 32))
@@ -330,6 +330,25 @@ def table(
 
 
 @inlined
+def split(
+    numbers: Record, laws: Integers, memory: Record, demand_w: Whole, source: Record, tape: Tape
+) -> Whole:
+    """The controller `source`, whose second supply gives what the grid does not."""
+    whole = demand_w // numbers.quantum_w
+    demand = min(whole, numbers.demand_levels - 1)
+    count = numbers.output_levels - 1
+    u = draw_masked(source, tape, 4, (1 << _TABLE_BITS) - 1)
+    output = chosen(laws, numbers.rows_at + demand * count, count, u)
+    memory.beyond_steps += whole > demand
+    grid_w = (output + whole - demand) * numbers.quantum_w
+    memory.given_ws += (demand_w - grid_w) * numbers.step_s
+    memory.budget_mws += numbers.power_mw * numbers.step_s
+    overdraft_ws = memory.given_ws - memory.budget_mws // 1000
+    memory.most_overdraft_ws = max(memory.most_overdraft_ws, overdraft_ws)
+    return grid_w
+
+
+@inlined
 def any_step(
     numbers: Record, laws: Laws, memory: Record, demand_w: Whole, source: Record, tape: Tape
 ) -> Whole:
@@ -347,6 +366,8 @@ def any_step(
         grid_w = stepping(numbers, memory, demand_w, source, tape)
     elif kind == TABLE:
         grid_w = table(numbers, laws, memory, demand_w, source, tape)
+    elif kind == SPLIT:
+        grid_w = split(numbers, laws, memory, demand_w, source, tape)
     else:
         grid_w = stepping(numbers, memory, demand_w, source, tape)
     return grid_w

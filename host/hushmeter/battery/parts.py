@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hushfw.core.battery.cascade import Cascade
+from hushfw.core.battery.settings import WITH_TABLE
 from hushfw.core.battery.table import TablePolicy
 from hushfw.core.battery.table_file import BY_DIFFERENCE, ONE
 from hushfw.core.drbg import Tape
@@ -23,6 +24,7 @@ _AS_ON_THE_DEVICE = (
     *("full", "empty", "high_leave", "low_leave", "offset_w", "leave_w", "learn_permille"),
     *("recharge_follows", "beta_w", "lift", "mean_mw", "mean_steps", "time_constant_s"),
     *("demand_levels", "output_levels", "quantum_w", "quantum", "step_units", "base"),
+    *("power_mw", "step_s"),
 )
 _OWN = ("kind", "draw_bytes", "draw_mask", "mean_known", "by_difference", "rows_at")
 _MEMORIES = {
@@ -37,8 +39,11 @@ _MEMORIES = {
     "hold-mean": ("previous_w", "sum_w", "count"),
     "smooth": ("sum_w", "count"),
     "table": ("state",),
+    "source": ("given_ws", "budget_mws", "most_overdraft_ws"),
 }
 """Each in the order of the device's state(); the controllers in the order of their kinds."""
+
+_WITHOUT_BATTERY = ("none", "source")
 
 KINDS = dict(zip(_MEMORIES, kernels.KINDS, strict=True))
 
@@ -51,6 +56,7 @@ MEMORY = np.dtype(
         for name in (
             *("charge", "previous_w", "phase", "steady_w", "high_w", "sum_w", "count"),
             *("signal", "level", "state", "beyond_steps"),
+            *("given_ws", "budget_mws", "most_overdraft_ws"),
         )
     ]
 )
@@ -78,14 +84,14 @@ class Part:
     def __init__(self, controller: Any, laws_at: int, table: bytes = b"") -> None:
         self._controller = controller
         self.name: str = controller.name
-        self.unit: int = controller.limits.unit if self.name != "none" else 1
+        self.unit: int = 1 if self.name in _WITHOUT_BATTERY else controller.limits.unit
         self.laws = np.zeros(0, np.int64)
-        if self.name == "table":
+        if self.name in WITH_TABLE:
             thresholds = table[_TABLE_HEADER:-_TABLE_CHECKSUM]
             self.laws = np.frombuffer(thresholds, ">u4").astype(np.int64)
         self.numbers = self._read_numbers(laws_at)
         self.memory_at_first = np.zeros((), MEMORY)
-        if self.name != "none":
+        if self.name not in _WITHOUT_BATTERY:
             self._set(self.memory_at_first, controller.charge, controller.memory())
 
     def _read_numbers(self, laws_at: int) -> NDArray[np.void]:
@@ -102,7 +108,7 @@ class Part:
             numbers["draw_bytes"], numbers["draw_mask"] = draw_width(limits.high - limits.low)
         if table is not None:
             numbers["by_difference"] = table.kind == BY_DIFFERENCE
-            numbers["rows_at"] = laws_at + table.states - 1
+            numbers["rows_at"] = laws_at + table.numbers_before
         return numbers
 
     def _set(self, record: NDArray[np.void], charge: int, memory: tuple[int, ...]) -> None:
@@ -116,10 +122,10 @@ class Part:
 
     def state(self, memory: NDArray[np.void]) -> tuple[int, ...]:
         """The device's tuple."""
-        if self.name == "none":
-            return ()
-        whole, rest = divmod(int(memory["charge"]), self.unit)
         own = tuple(int(memory[name]) for name in _MEMORIES[self.name])
+        if self.name in _WITHOUT_BATTERY:
+            return own
+        whole, rest = divmod(int(memory["charge"]), self.unit)
         return (whole, *own) if self.unit == 1 else (whole, *own, rest)
 
     def size(self) -> int:
@@ -130,7 +136,9 @@ class Part:
     def restored(self, state: tuple[int, ...]) -> NDArray[np.void]:
         """The memory of a state that the device has taken for its own."""
         memory = np.zeros((), MEMORY)
-        if self.name != "none":
+        if self.name in _WITHOUT_BATTERY:
+            self._set(memory, 0, state)
+        else:
             self._set(memory, *self._controller.parse(state))
         return memory
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hushfw.core import battery as device
-from hushfw.core.battery.settings import BATTERY, COMMON, OPTIONS
+from hushfw.core.battery.settings import BATTERY, COMMON, OPTIONS, WITH_TABLE
+from hushfw.core.battery.table_file import BY_DEMAND, Table
 from hushmeter.errors import HushmeterError
 
 WS_PER_WH = 3600
@@ -22,6 +23,7 @@ STANDARD = (
 )  # fmt: skip
 """What `all` means, in the order in which they are shown; a table joins them if one is given."""
 SHORT = {"be": "be:sat"}
+WITHOUT_BATTERY = ("none", "source")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Battery:
     own:
         Settings by their names on the device (`hushfw.core.battery.settings`).
     table:
-        The bytes of a table file, for the controller `table`.
+        The bytes of a table file, for the controllers `table` and `source`.
     """
 
     capacity_wh: int
@@ -83,9 +85,18 @@ class Battery:
 
     def settings(self, controller: str) -> dict[str, Any]:
         """Those of the device, without what all controllers have."""
-        if controller == "none":
-            return {}
-        given: dict[str, Any] = {
+        given = {} if controller in WITHOUT_BATTERY else self._limits()
+        given |= {name: value for name, value in self.own.items() if name in OPTIONS[controller]}
+        if controller in WITH_TABLE:
+            if self.table is None:
+                raise HushmeterError(
+                    f"the controller {controller} needs a table file", hint="--table FILE"
+                )
+            given["table"] = self.table
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _limits(self) -> dict[str, Any]:
+        return {
             "capacity_ws": self.capacity_wh * WS_PER_WH,
             "minimum_ws": self.minimum_wh * WS_PER_WH,
             "maximum_ws": None if self.maximum_wh is None else self.maximum_wh * WS_PER_WH,
@@ -94,12 +105,6 @@ class Battery:
             "charge_efficiency_permille": self.charge_efficiency_permille,
             "discharge_efficiency_permille": self.discharge_efficiency_permille,
         }
-        given |= {name: value for name, value in self.own.items() if name in OPTIONS[controller]}
-        if controller == "table":
-            if self.table is None:
-                raise HushmeterError("the controller table needs a table file", hint="--table FILE")
-            given["table"] = self.table
-        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class Setup:
     beta_w:
         The smaller rate, or the larger of two such: what an edge may be off behind stepping.
     batteries:
-        Of the controller, or of the first and the second; empty for `none`.
+        Of the controller, or of the first and the second; empty for `none` and `source`.
     """
 
     label: str
@@ -165,7 +170,7 @@ def setups(  # noqa: PLR0913
         kind = name if second is None else "cascade"
         settings = {"step_s": step_s, "export": int(export), **settings}
         device.make(kind, settings, _Still())
-        in_use = tuple(one for part, one in parts if part != "none")
+        in_use = tuple(one for part, one in parts if part not in WITHOUT_BATTERY)
         found.append(
             Setup(
                 label="+".join(part for part, _ in parts),
@@ -189,12 +194,17 @@ def _names(controllers: Iterable[str], battery: Battery, export: bool) -> list[s
     for name in controllers:
         if name == "all":
             names += [one for one in STANDARD if not export or one in device.EXPORTING]
-            names += ["table"] if battery.table is not None and not export else []
+            names += [] if battery.table is None or export else [_table_kind(battery.table)]
         else:
             names.append(_known(name))
     if not names:
         raise HushmeterError(f"no controller is named; there are {_all_names()}")
     return list(dict.fromkeys(names))
+
+
+def _table_kind(table: bytes) -> str:
+    """The controller that a table file is for."""
+    return "source" if Table(table).kind == BY_DEMAND else "table"
 
 
 def _known(name: str) -> str:

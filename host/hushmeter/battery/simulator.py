@@ -134,6 +134,18 @@ class Simulation:
         return total
 
     @property
+    def given_ws(self) -> Integers:
+        """Energy that second supplies gave (controller `source`), shape (homes,)."""
+        total: Integers = self._memories["given_ws"].sum(axis=1)
+        return total
+
+    @property
+    def most_overdraft_ws(self) -> Integers:
+        """By how much that was at most above the design's power so far, shape (homes,)."""
+        total: Integers = self._memories["most_overdraft_ws"].sum(axis=1)
+        return total
+
+    @property
     def tape_positions(self) -> Integers:
         """Bytes that each home has taken from its tape, shape (homes,)."""
         return self._sources["at"].astype(np.int64)

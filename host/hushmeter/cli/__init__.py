@@ -36,8 +36,10 @@ COMMANDS = {
     "flash": Entry("flash", "flash", "Put MicroPython onto a board."),
     "hide": Entry("hide", "hide", "Hide a home's load behind a battery; measure and attack it."),
     "hil": Entry("hil", "hil", "Run the board suite, or show its runs."),
+    "design": Entry("design", "design", "Write the policy that leaks least, for a meter."),
     "homes": Entry("homes", "homes", "Make the loads of synthetic homes, with the truth."),
     "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
+    "leakage": Entry("leakage", "leakage", "Say how many bits leak, with bounds and certificates."),
     "monitor": Entry("monitor", "monitor", "Show what a meter says, live."),
     "provision": Entry("provision", "provision", "Make a board a meter of a street."),
     "study": Entry("study", "study", "Run a publication's experiments again, into one page."),
@@ -59,16 +61,20 @@ class Refusal(click.ClickException):
         click.echo(printable(text, keep="\n"), file=file or sys.stderr)
 
 
-class Commands(click.Group):
-    """A group whose commands are imported when they are called."""
+class LazyGroup(click.Group):
+    """A group whose commands are imported from this package when they are called."""
+
+    def __init__(self, *args: Any, entries: dict[str, Entry], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.entries = entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the table."""
-        return sorted(COMMANDS)
+        return sorted(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name; imports its module."""
-        entry = COMMANDS.get(cmd_name)
+        entry = self.entries.get(cmd_name)
         if entry is None:
             return None
         module = importlib.import_module(f"{__name__}.{entry.module}")
@@ -78,7 +84,13 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands for the help text, from the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].summary) for name in sorted(COMMANDS)])
+            formatter.write_dl(
+                [(name, self.entries[name].summary) for name in sorted(self.entries)]
+            )
+
+
+class Commands(LazyGroup):
+    """The whole program."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; turns the two root errors and the system's into one line."""
@@ -95,7 +107,9 @@ class Commands(click.Group):
             raise Refusal(f"{where}{error.strerror or error}") from error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="hushmeter")
 def main() -> None:
     """Private smart meters: emulate a street, look at a board, read the reports.

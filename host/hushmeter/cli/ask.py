@@ -7,6 +7,13 @@ import click
 from hushmeter.devices.trust import Consent, Pin
 from hushmeter.errors import HushmeterError
 
+accept_option = click.option(
+    "--accept-new-hash",
+    "accept",
+    is_flag=True,
+    help="Take an image whose digest nobody knows without asking, and pin it.",
+)
+
 
 def can_answer() -> bool:
     """Whether somebody sits at the terminal."""

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
 from hushmeter.devices import firmware
 from hushmeter.devices.boards import load_board
-from hushmeter.devices.deployment import Deployment
-from hushmeter.devices.deployment import deploy as deploy_board
+from hushmeter.devices.deploy_board import Deployment
+from hushmeter.devices.deploy_board import deploy as deploy_board
 
 
 def _lines(done: Deployment) -> list[str]:

@@ -84,7 +84,8 @@ def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
 @click.option("--slot-minutes", type=click.IntRange(1, 1440), default=10, show_default=True)
 @click.option(
     "--controller", callback=_controller, default="none", show_default=True, metavar="C",
-    help="be (= be:sat), be:idle, nill, lc, ls1, ls2, rc, hold-mean, smooth, table, or none.",
+    help="be (= be:sat), be:idle, nill, lc, ls1, ls2, rc, hold-mean, smooth, table, source, or "
+    "none.",
 )  # fmt: skip
 @battery_options
 @click.option(

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress
 
-from hushmeter.cli.ask import confirmed, image_consent
+from hushmeter.cli.ask import accept_option, confirmed, image_consent
 from hushmeter.cli.image import fetch
 from hushmeter.devices.boards import Board, load_board
 from hushmeter.devices.flash import Job, choose_method, consequences
@@ -82,12 +82,7 @@ def _report(job: Job, source: str) -> dict[str, Any]:
     "--erase", is_flag=True, help="Erase the whole flash first (esptool): files are lost."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the board is written.")
-@click.option(
-    "--accept-new-hash",
-    "accept",
-    is_flag=True,
-    help="Take an image whose digest nobody knows without asking, and pin it.",
-)
+@accept_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def flash(
     board_name: str,

@@ -13,7 +13,7 @@ import click
 
 from hushmeter.cluster.keyfile import read_seed
 from hushmeter.cluster.roster import Authority
-from hushmeter.devices.provision import derived_seed
+from hushmeter.devices.meter_plan import derived_seed
 from hushmeter.emulate.port_meter import Invitation, PortMeter
 from hushmeter.emulate.settings import STREET, StreetSettings, seated
 from hushmeter.errors import HushmeterError

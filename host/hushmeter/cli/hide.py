@@ -81,7 +81,8 @@ def _output_options(command: Any) -> Any:
 @click.option("--load", "load_file", type=_FILE, required=True, help="UCI file or wide CSV.")
 @click.option(
     "--controller", default="ls2", show_default=True, metavar="C[,C...]",
-    help="be (= be:sat), be:idle, nill, lc, ls1, ls2, rc, hold-mean, smooth, table, none, or all.",
+    help="be (= be:sat), be:idle, nill, lc, ls1, ls2, rc, hold-mean, smooth, table, source, "
+    "none, or all.",
 )  # fmt: skip
 @click.option("--compare", is_flag=True, help="Run all the others beside it.")
 @battery_options

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress
 
-from hushmeter.cli.ask import image_consent
+from hushmeter.cli.ask import accept_option, image_consent
 from hushmeter.devices.boards import Board, boards_with_image, load_board
 from hushmeter.devices.images import (
     accept_image,
@@ -59,12 +59,7 @@ def describe(board: Board) -> dict[str, str]:
 @click.command()
 @click.argument("board_name", metavar="[BOARD]", required=False)
 @click.option("--fetch", "download", is_flag=True, help="Download what is missing or damaged.")
-@click.option(
-    "--accept-new-hash",
-    "accept",
-    is_flag=True,
-    help="Take an image whose digest nobody knows without asking, and pin it.",
-)
+@accept_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def image(board_name: str | None, download: bool, accept: bool, as_json: bool) -> None:
     """Say where the MicroPython image of BOARD is looked for, and whether it is there.

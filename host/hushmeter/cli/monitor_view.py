@@ -110,11 +110,11 @@ def _start(life: Fields) -> str:
 
 
 def _sampling(life: Fields) -> str:
-    if not life["samples"]:
+    if not life["samples"] + life["missed_samples"] + life["failed_samples"]:
         return "no sensor: this meter is given its load"
     return (
-        "{samples} samples, {missed_samples} missed, {worst_late_ms} ms late at worst; clock "
-        "{clock_offset_ms} ms off, drifts {drift_ppb} ppb".format(**life)
+        "{samples} samples, {missed_samples} missed, {failed_samples} failed, {worst_late_ms} ms "
+        "late at worst; clock {clock_offset_ms} ms off, drifts {drift_ppb} ppb".format(**life)
     )
 
 

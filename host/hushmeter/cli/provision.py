@@ -10,32 +10,21 @@ import click
 from hushfw.core import config
 from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT
+from hushmeter.cli.battery import battery_options, controller_on_a_board
 from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
 from hushmeter.cli.values import positive_fraction, settings
 from hushmeter.cluster.keyfile import read_authority
 from hushmeter.devices.boards import Board, load_board
-from hushmeter.devices.provision import Floors, MeterPlan, configuration
-from hushmeter.devices.provisioning import (
+from hushmeter.devices.meter_plan import Floors, MeterPlan, configuration
+from hushmeter.devices.provision_board import (
     Provisioned,
     default_watchdog_ms,
     driver_settings,
 )
-from hushmeter.devices.provisioning import provision as provision_board
+from hushmeter.devices.provision_board import provision as provision_board
 from hushmeter.errors import HushmeterError
 
 _SIMPLE = "none"
-
-
-def _controller(options: dict[str, Any]) -> dict[str, Any]:
-    """The controller's object; a battery's size belongs to every controller but none."""
-    name = SHORT.get(options["controller"], options["controller"])
-    sizes = {"capacity_wh": options["capacity_wh"], "rate_w": options["rate_w"]}
-    given = {field: value for field, value in sizes.items() if value is not None}
-    if name == _SIMPLE and (given or options["controller_set"]):
-        raise HushmeterError(
-            "--controller none has no battery", hint="leave its settings out, or name a controller"
-        )
-    return {"name": name, **given, **options["controller_set"]}
 
 
 def _epsilon(text: str) -> Fraction:
@@ -47,6 +36,7 @@ def _epsilon(text: str) -> Fraction:
 
 def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
     watchdog_ms = options["watchdog_ms"]
+    controller = controller_on_a_board(options)
     return MeterPlan(
         meter_id=options["meter_id"],
         street=options["street"],
@@ -58,7 +48,8 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
             _epsilon(options["greatest_epsilon"]),
             options["shortest_slot_s"],
         ),
-        controller=_controller(options),
+        controller=controller.to_config(),
+        tables=controller.files(),
         driver=driver_settings(board, options["driver"], options["driver_set"]),
         export=options["export"],
         actuator=options["actuator"],
@@ -112,14 +103,13 @@ def _lines(done: Provisioned) -> list[str]:
 @click.option(
     "--controller", type=click.Choice((*CONTROLLERS, *SHORT)), default=_SIMPLE, show_default=True
 )
-@click.option("--capacity-wh", type=int, metavar="N", help="The battery's capacity.")
-@click.option("--rate-w", type=int, metavar="N", help="Its greatest charge and discharge power.")
+@battery_options
 @click.option(
     "--controller-set",
     multiple=True,
     callback=settings,
     metavar="NAME=N",
-    help="Another setting of the controller.",
+    help="The same as --set.",
 )
 @click.option("--actuator", type=click.Choice(config.ACTUATORS), default=_SIMPLE, show_default=True)
 @click.option(

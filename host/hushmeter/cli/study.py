@@ -17,6 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hushmeter.cli.study_cascade import cascade
+from hushmeter.cli.study_leakage_hil import leakage_hil
+from hushmeter.cli.study_power import power
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ def study() -> None:
     Example:
       hushmeter study stepping --out out/stepping
     """
+
+
+study.add_command(cascade)
+study.add_command(leakage_hil)
+study.add_command(power)
 
 
 @study.command()

@@ -99,6 +99,20 @@ def summary_rows(report: BatteryReport) -> list[Row]:
     ]
 
 
+def _supply_rows(figures: dict[str, Any]) -> list[Row]:
+    """What a second supply gave, if there is one."""
+    if not figures.get("source_wh"):
+        return []
+    over_wh = figures["source_overdraft_wh"]
+    return [
+        Row(
+            "Second supply",
+            f"gave {figures['source_wh']:,.0f} Wh",
+            f"at most {over_wh:,.0f} Wh above its design's power times the time",
+        )
+    ]
+
+
 def run_rows(run: Shown) -> list[Row]:
     """One run in a dozen lines."""
     figures, attack = run.figures, run.figures["attack"]
@@ -106,6 +120,7 @@ def run_rows(run: Shown) -> list[Row]:
         Row("Battery", f"{run.usable_wh:,.0f} Wh", "between its bounds")
         if run.usable_wh
         else Row("Battery", "none"),
+        *_supply_rows(figures),
         *_information_rows(figures),
         Row(
             "Level changes",

@@ -18,9 +18,11 @@ from typing import Any
 
 import msgspec
 
+from hushmeter.devices import hil_run
+from hushmeter.devices.hil_run import Number, Result, Run
 from hushmeter.errors import HushmeterError
-from hushmeter.report import hil_run, page
-from hushmeter.report.hil_run import Number, Result, Run
+from hushmeter.outputs import write_whole
+from hushmeter.report import page
 from hushmeter.report.pictures import FORMS, Form, Picture, draw
 from hushmeter.report.pictures import board as pictures
 
@@ -120,7 +122,7 @@ def render(boards: Sequence[BoardRuns], path: Path, forms: Sequence[Form] = FORM
     drawn = {
         id(board): [draw(plan, forms) for plan in pictures.plans(board.runs)] for board in boards
     }
-    page.write_atomically(path, _text(boards, drawn).encode())
+    write_whole(path, _text(boards, drawn).encode())
 
 
 def as_json(boards: Sequence[BoardRuns]) -> dict[str, Any]:
@@ -155,14 +157,20 @@ def figure_rows(board: BoardRuns) -> list[FigureRow]:
 
 def headline(boards: Sequence[BoardRuns]) -> str:
     """The newest runs of all boards in one sentence."""
-    ran = sum(len(board.newest.with_outcome("passed", "failed")) for board in boards)
+    ran = [len(board.newest.with_outcome("passed", "failed")) for board in boards]
     failed = sum(board.newest.outcomes["failed"] for board in boards)
     rest = sum(len(board.newest.with_outcome("skipped", "not_run")) for board in boards)
-    on = "1 board" if len(boards) == 1 else f"{len(boards)} boards"
-    if not ran:
-        return f"nothing ran on {on}; {rest} were not run"
+    idle = [board.label for board, count in zip(boards, ran, strict=True) if not count]
+    if len(idle) == len(boards):
+        return f"nothing ran on {_boards(len(boards))}; {rest} were not run"
     verdict = "all passed" if not failed else f"{failed} FAILED"
-    return f"{ran} tests ran on {on}, {verdict}; {rest} were not run"
+    said = f"{sum(ran)} tests ran on {_boards(len(boards) - len(idle))}, {verdict}"
+    said += f", and nothing ran on {', '.join(idle)}" if idle else ""
+    return f"{said}; {rest} were not run"
+
+
+def _boards(count: int) -> str:
+    return "1 board" if count == 1 else f"{count} boards"
 
 
 def _text(boards: Sequence[BoardRuns], drawn: dict[int, list[Picture]]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hushmeter.outputs import write_whole
 from hushmeter.report import page
 from hushmeter.report.model import StreetReport
 from hushmeter.report.pictures import Picture, draw_all
@@ -66,7 +67,7 @@ def render(report: StreetReport, path: Path) -> list[Path]:
     files = {path.with_name(f"{picture.name}.png"): picture.png for picture in pictures}
     files[path] = text.encode()
     for target, content in files.items():
-        page.write_atomically(target, content)
+        write_whole(target, content)
     return list(files)
 
 

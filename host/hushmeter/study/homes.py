@@ -25,7 +25,6 @@ Watts = NDArray[np.int64]
 LEAST_DAYS = 2
 MOST_SAMPLES = 20_000_000
 """Of one home: what a process holds a dozen times over while it measures."""
-MOST_HOMES = 10_000
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def measured(home: Home, points: tuple[Point, ...]) -> list[Row]:
 
 
 def _row(home: Home, point: Point) -> Row:
+    """A part of what `metrics.measure` finds, whose reconstruction costs more than all of this."""
     demand_w, grid_w = home.demand_w(), draw_of(home, point)
     skipped = warm_up_samples(demand_w.size, home.step_s)
     kept_d, kept_g = demand_w[skipped:], grid_w[skipped:]

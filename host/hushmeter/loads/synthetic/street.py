@@ -8,9 +8,6 @@ process or in another.
     for block in street.blocks(days=365):                   # a week at a time, bounded memory
         block.demand_w                                      # int32, (homes, minutes of the block)
         block.events                                        # what ran: EVENT records, by start
-
-    for home in studies(homes=20, days=30, seed=7):         # one home at a time, all its days
-        home.demand_w, home.events
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,19 +62,6 @@ class Block:
 
     first_day: int
     days: int
-    step_s: int
-    demand_w: Watts
-    events: Events
-
-
-@dataclass(frozen=True)
-class HomeRun:
-    """All days of one home: `demand_w` has shape (rows,); the rest as in `Block`."""
-
-    number: int
-    residents: int
-    standby_w: int
-    start: date
     step_s: int
     demand_w: Watts
     events: Events
@@ -248,34 +232,6 @@ def truth(events: Events) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def studies(  # noqa: PLR0913
-    homes: int | Sequence[int],
-    days: int,
-    seed: int,
-    start: date = FIRST_DAY,
-    step_s: int = MINUTE_S,
-    numbers: Sequence[int] | None = None,
-) -> Iterator[HomeRun]:
-    """Home after home, each with all its days and the truth.
-
-    Memory is that of one home: 2.1 MB of watts for a year of minutes, 10.4 MB for a month of
-    seconds. `numbers` picks homes, so that processes can share a street.
-    """
-    whole = Street(homes, seed, start, step_s)
-    for number in range(len(whole.homes)) if numbers is None else numbers:
-        street = Street(whole.residents, seed, start, step_s, numbers=[number])
-        block = next(street.blocks(days, block_days=days))
-        yield HomeRun(
-            number=number,
-            residents=street.residents[0],
-            standby_w=street.homes[0].standby_w,
-            start=start,
-            step_s=step_s,
-            demand_w=block.demand_w[0],
-            events=block.events,
-        )
-
-
 @dataclass(frozen=True)
 class Preset:
     """A stand-in for a data set of the stepping paper (Yang et al., CCS 2012)."""
@@ -301,15 +257,3 @@ PRESETS: dict[str, Preset] = {
 }
 """M1 is a whole year and the shortest of M1 to M6 has 244 days; S1 to S4 are four homes in a spring
 month. That is known of the paper's data; the residents are ours."""
-
-
-def preset(name: str, seed: int) -> HomeRun:
-    """One of `PRESETS`; they are the homes of one street, numbered in their order."""
-    if name not in PRESETS:
-        raise HushmeterError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-    chosen = PRESETS[name]
-    residents = [entry.residents for entry in PRESETS.values()]
-    number = list(PRESETS).index(name)
-    return next(
-        studies(residents, chosen.days, seed, chosen.start, chosen.step_s, numbers=[number])
-    )

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from hushmeter.battery.attacks import THRESHOLD_W
 from hushmeter.battery.record import clock
+from hushmeter.printable import printable
 from hushmeter.report.battery_model import BatteryReport, Floats, Shown
 from hushmeter.report.pictures.common import (
     LEFT_INCH,
@@ -86,7 +87,7 @@ def _draw(report: BatteryReport, finding: str, form: Form) -> Sheet:
     legend = (2 if form.narrow else 1) * LEGEND_INCH
     body = legend + rows + TIME_LABELS_INCH
     note = f"{report.record.source}, home {report.record.home}"
-    sheet = Sheet(form, body, finding, _printable(note), "")
+    sheet = Sheet(form, body, finding, printable(note, instead="?", most=100), "")
     edges = report.edges_s
     top, panels = legend, []
     width = form.width_inch - LEFT_INCH - RIGHT_INCH
@@ -194,7 +195,3 @@ def _largest(power_w: Floats) -> float:
 
 def _least(power_w: Floats) -> float:
     return float(np.nanmin(power_w)) if not np.isnan(power_w).all() else 0.0
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:100]

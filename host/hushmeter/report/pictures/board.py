@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hushmeter.report.hil_run import Result, Run
+from hushmeter.devices.hil_run import Result, Run
 from hushmeter.report.pictures.common import LEFT_INCH, RIGHT_INCH, Plan
 from hushmeter.report.pictures.sheet import Form, Sheet, plain_numbers
 

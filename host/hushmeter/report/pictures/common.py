@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hushmeter.printable import printable
 from hushmeter.report.model import StreetReport
 from hushmeter.report.pictures.sheet import Form, Sheet
 
@@ -41,7 +42,7 @@ def new_sheet(
     report: StreetReport, form: Form, body_inch: float, title: str, note: str = ""
 ) -> Sheet:
     """A sheet that names the insecure modes, so that the picture alone does too."""
-    modes = ", ".join(_printable(mode) for mode in report.insecure)
+    modes = ", ".join(printable(mode, instead="?", most=80) for mode in report.insecure)
     warning = f"INSECURE MODES IN FORCE: {modes}" if modes else ""
     return Sheet(form, body_inch, title, note, warning)
 
@@ -90,9 +91,3 @@ def slot_list(slots: Sequence[int], most: int = 12) -> str:
     if len(runs) > most:
         told.append("and more")
     return ", ".join(told)
-
-
-def _printable(text: str) -> str:
-    """At most 80 characters that any font has."""
-    kept = "".join(character if " " <= character <= "~" else "?" for character in text)
-    return kept if len(kept) <= 80 else kept[:79] + "~"
