@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Three sizes, fewer steps, a shorter search.")
+@click.option("--quick", is_flag=True, help="Three sizes and fewer steps.")
 @click.option(
     "--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same results."
 )

@@ -1,6 +1,6 @@
 """Batteries in series: Theorem 1's bound at its least, and the policies that attain it.
 
-    found = solve(law, capacity=2)                       # policies may differ from battery to battery
+    found = solve(law, capacity=2)                  # each battery may have a policy of its own
     found.upper_bound, found.lower_bound, found.policies
     solve(law, capacity=2, policies="same", batteries=3)
 
@@ -11,8 +11,8 @@ Rechargeable Batteries". The least leakage of n batteries of capacity C each lie
 The second is minimised over a polytope: with joint masses as variables all constraints are linear
 (:mod:`hushmeter.leakage.cascade_space`), the objective has exact derivatives
 (:mod:`hushmeter.leakage.cascade_kernels`), and Newton's method takes a few dozen steps
-(:mod:`hushmeter.leakage.cascade_newton`). The problem is convex in one battery's policy, not in all,
-so it is started from many places.
+(:mod:`hushmeter.leakage.cascade_newton`). The problem is convex in one battery's policy, but not in
+all, so it is started from many places.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CascadeOptimum:
     lower_bound:
         J*(n C) of one battery, less its own certified error.
     upper_bound:
-        I(S_1, ..., S_n, X; Y) of one step under `policies`, bits a step; what they leak is not more.
+        I(S_1, ..., S_n, X; Y) of one step under `policies`, bits; what they leak is not more.
     policies:
         One for each battery from the load to the meter; memoryless, started from their theta.
     starts:
@@ -176,9 +176,9 @@ def stationarity_gap(problem: Problem, masses: Floats) -> float:
 
     A first-order certificate (the Frank-Wolfe gap), from one linear programme for each policy over
     the whole polytope. It vanishes exactly at stationary points. It says nothing about minima
-    elsewhere, with one exception: where each battery has a policy of its own, the bound is convex in
-    that policy, so no change of one battery's policy and theta alone lowers it by more than this.
-    The programme is solved to a tolerance of 1e-10, relative to the steepest slope.
+    elsewhere, with one exception: where each battery has a policy of its own, the bound is convex
+    in that policy, so no change of one battery's policy and theta alone lowers it by more than
+    this. The programme is solved to a tolerance of 1e-10, relative to the steepest slope.
     """
     space = problem.space
     floor = 1e-300
@@ -288,4 +288,7 @@ def _compile() -> None:
     """Compiles the kernels, or reads them from the cache."""
     law = np.array([0.5, 0.5])
     problem = _problem(law, 1, "different", 2)
-    descend(problem, starting_points(problem, np.array([0.5, 0.5]), 1)[0])
+    theta = single.solve(law, 1).theta
+    masses, _, _ = descend(problem, starting_points(problem, theta, 1)[0])
+    problem.bound(masses)
+    stationarity_gap(problem, masses)

@@ -128,7 +128,7 @@ class Family:
     def grid_bound(
         self, entries: Floats, fine: int, draw_steps: int, most: int, *, with_slope: bool = False
     ) -> Bound | None:
-        """By :mod:`hushmeter.leakage.cascade_grid`; None if the grid has more than `most` points."""
+        """By :mod:`hushmeter.leakage.cascade_grid`; None for a grid of more than `most` points."""
         arcs = self.arcs
         chance = cascade_paths.chances(entries, arcs.uses, arcs.load_chance)
         law, system = cascade_paths.stationary(chance, arcs.tail, arcs.head, len(arcs.known))
@@ -216,7 +216,7 @@ def _arcs(family: Family) -> Arcs:
 def _grouped(
     group: Integers, tail: Integers, groups: int, states: int
 ) -> tuple[Integers, Integers]:
-    """(first, arcs) such that arcs[first[g, z] : first[g, z + 1]] are those of group g and tail z."""
+    """(first, arcs): arcs[first[g, z] : first[g, z + 1]] are those of group g and tail z."""
     order = np.lexsort((tail, group))
     keys = (group * states + tail)[order]
     wanted = np.arange(groups)[:, None] * states + np.arange(states + 1)

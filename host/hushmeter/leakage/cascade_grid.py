@@ -30,12 +30,11 @@ _VALUES_SETTLED = 1e-6
 def _find(point: Integers, points: Integers, table: Integers, count: int) -> int:
     """The number of a grid point: an old one's, or `count`, which the table then holds."""
     size = len(table)
-    slot: int
     code = np.uint64(1469598103934665603)
     for part in point:
         code = (code ^ np.uint64(part)) * np.uint64(1099511628211)
     code ^= code >> np.uint64(29)
-    slot = np.int64(code % np.uint64(size))
+    slot = int(np.int64(code % np.uint64(size)))
     while table[slot] >= 0:
         same = True
         for z in range(len(point)):
@@ -43,7 +42,7 @@ def _find(point: Integers, points: Integers, table: Integers, count: int) -> int
                 same = False
                 break
         if same:
-            return table[slot]
+            return int(table[slot])
         slot = slot + 1 if slot + 1 < size else 0
     table[slot] = count
     points[count, :] = point
@@ -162,7 +161,7 @@ def _follow(
         if points[point, z] > 0:
             for at in range(first[group, z], first[group, z + 1]):
                 child[head[arcs[at]]] += points[point, z] / fine * chance[arcs[at]]
-    return child.sum()
+    return float(child.sum())
 
 
 @compiled

@@ -185,40 +185,51 @@ def _add_pairs(
     owner: Integers, law: Floats, hessian: Floats,
 ) -> None:  # fmt: skip
     """Adds what comes from Pi being a product: (ln Pi + 1) times its mixed derivatives."""
-    batteries, levels, variables = len(owner), index.shape[1], masses.shape[1]
+    batteries, levels = len(owner), index.shape[1]
     for i in range(batteries - 1):
         between = np.diag(1 / law)
         for j in range(i + 1, batteries):
-            # weight[a, d] over (a of battery i, d of battery j), ends of the chain summed out
             for a in range(levels):
                 for d in range(levels):
-                    weight = 0.0
-                    for x in range(levels):
-                        if left[i, x, a] == 0:
-                            continue
-                        for y in range(levels):
-                            if right[j, d, y] != 0 and joint[x, y] > 0:
-                                step = left[i, x, a] * right[j, d, y]
-                                weight += (np.log(joint[x, y]) + 1) * step
-                    if weight == 0:
-                        continue
-                    for b in range(levels):
-                        one = index[at[i], a, b]
-                        if one < 0:
-                            continue
-                        p = owner[i] * variables + one
-                        for c in range(levels):
-                            other = index[at[j], c, d]
-                            if other < 0 or between[b, c] == 0:
-                                continue
-                            q = owner[j] * variables + other
-                            hessian[p, q] += weight * between[b, c]
-                            hessian[q, p] += weight * between[b, c]
-            if j < batteries - 1:
-                step_matrix = np.zeros((levels, levels))
-                for c in range(levels):
-                    for d in range(levels):
-                        place = index[at[j], c, d]
-                        if place >= 0:
-                            step_matrix[c, d] = masses[owner[j], place] / law[d]
-                between = between @ step_matrix
+                    weight = _outside(left[i, :, a], right[j, d], joint)
+                    if weight != 0:
+                        outputs, inputs = index[at[i], a], index[at[j], :, d]
+                        first = owner[i] * masses.shape[1], owner[j] * masses.shape[1]
+                        _add_block(weight, between, outputs, inputs, first, hessian)
+            between = _onwards(between, masses[owner[j]], index[at[j]], law)
+
+
+@compiled
+def _outside(before: Floats, behind: Floats, joint: Floats) -> float:
+    """sum over load x and draw y of before(x) (ln Pi(x, y) + 1) behind(y)."""
+    weight = 0.0
+    for x in range(len(before)):
+        for y in range(len(behind)):
+            if before[x] != 0 and behind[y] != 0 and joint[x, y] > 0:
+                weight += before[x] * (np.log(joint[x, y]) + 1) * behind[y]
+    return weight
+
+
+@compiled
+def _add_block(
+    weight: float, between: Floats, outputs: Integers, inputs: Integers, first: tuple[int, int],
+    hessian: Floats,
+) -> None:  # fmt: skip
+    """Adds weight between(b, c) for output b of one battery and input c of a later one, twice."""
+    for b in range(len(outputs)):
+        for c in range(len(inputs)):
+            if outputs[b] >= 0 and inputs[c] >= 0:
+                p, q = first[0] + outputs[b], first[1] + inputs[c]
+                hessian[p, q] += weight * between[b, c]
+                hessian[q, p] += weight * between[b, c]
+
+
+@compiled
+def _onwards(between: Floats, own: Floats, index: Integers, law: Floats) -> Floats:
+    """between M D: the product grows by one battery."""
+    found = np.zeros(between.shape)
+    for c in range(len(law)):
+        for d in range(len(law)):
+            if index[c, d] >= 0:
+                found[:, d] += between[:, c] * own[index[c, d]] / law[d]
+    return found

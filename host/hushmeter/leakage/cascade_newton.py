@@ -47,7 +47,7 @@ def _factor(matrix: Floats, factor: Floats) -> bool:
 
 @compiled
 def _direction(matrix: Floats, slope: Floats) -> Floats:
-    """-(matrix + shift)^-1 slope with the least shift of a rising sequence that makes it descend."""
+    """-(matrix + shift)^-1 slope, the shift the least of a rising sequence that descends."""
     size = len(slope)
     factor = np.zeros((size, size))
     largest = 1e-8

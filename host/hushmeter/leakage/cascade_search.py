@@ -30,8 +30,9 @@ Floats = NDArray[np.float64]
 Effort = Literal["none", "quick", "thorough"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
-ROUNDING_BITS = 1e-11
-"""Added to every certified rate: sums over up to 1e6 paths and 4e3 steps of moves in doubles."""
+ROUNDING_BITS = 1e-9
+"""Added to a rate from a grid, whose beliefs are snapped by up to 1e-13 at each of many steps."""
+_THEOREM_ROUNDING_BITS = 1e-12
 
 _MOST_ARCS = {"quick": 6_000, "thorough": 16_000}
 _RECALL_ARCS = {"quick": 700, "thorough": 6_000}
@@ -97,7 +98,9 @@ def improve(
     started = time.perf_counter()
     batteries = len(found.policies)
     recalled = (0,) * batteries
-    best = Certified(found.upper_bound + ROUNDING_BITS, found.policies, recalled, 0, 1, 0.0)
+    best = Certified(
+        found.upper_bound + _THEOREM_ROUNDING_BITS, found.policies, recalled, 0, 1, 0.0
+    )
     capacity = found.policies[0].capacity
     chances = tuple(float(chance) for chance in law)
     for memory in _memories(chances, capacity, batteries, effort):

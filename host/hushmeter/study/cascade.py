@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hushmeter.leakage import cascade, cascade_search, rate
-from hushmeter.leakage.cascade_search import Effort
 from hushmeter.leakage.policy import Policy
 from hushmeter.study.run import rounded
 
@@ -118,11 +117,10 @@ def study(
     capacities = QUICK_CAPACITIES if quick else CAPACITIES
     points = [(load, capacity) for load in LOADS for capacity in capacities]
     steps = QUICK_STEPS if quick else STEPS
-    effort: Effort = "quick" if quick else "thorough"
     rows = []
     for done, (load, capacity) in enumerate(points):
         progress(done, len(points))
-        rows.append(_row(load, capacity, seed, steps, effort))
+        rows.append(_row(load, capacity, seed, steps))
     progress(len(points), len(points))
     return CascadeStudy(rows, seed, steps, quick)
 
@@ -144,10 +142,10 @@ def as_json(found: CascadeStudy) -> dict[str, Any]:
     return result
 
 
-def _row(load: str, capacity: int, seed: int, steps: int, effort: Effort) -> Row:
+def _row(load: str, capacity: int, seed: int, steps: int) -> Row:
     law = np.array(LOADS[load])
     bounds = {kind: cascade.solve(law, capacity, kind, seed=seed) for kind in cascade.KINDS}
-    best = cascade_search.improve(bounds["different"], law, effort, seed)
+    best = cascade_search.improve(bounds["different"], law, "quick", seed)
 
     def simulated(policies: tuple[Policy, ...]) -> Estimate:
         found = rate.simulate_cascade(policies, law, steps, seed)

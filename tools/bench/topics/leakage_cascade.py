@@ -7,6 +7,7 @@ and the exact gradient; the interior-point method that the letter used is like t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,7 @@ from scipy.linalg import qr
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from hushmeter.leakage import cascade, cascade_kernels, cascade_space, single
-from hushmeter.leakage.entropies import NATS_TO_BITS
-from tools.bench.figures import Benchmark, Figure
+from tools.bench.figures import Benchmark, Figure, Skipped
 from tools.bench.measure import in_fresh_process
 
 Floats = NDArray[np.float64]
@@ -29,15 +29,17 @@ PEER_SIZES = (1, 2, 5)
 OURS, SLSQP, TRUST = "a start", "SLSQP", "trust-constr"
 _RANK = 1e-9
 _FLOOR = 1e-12
+_MOST_MISSED = 1e-6
 
 
 @dataclass(frozen=True)
 class Found:
-    """Bound in bits and seconds of each repeat."""
+    """Bound in bits, seconds of each repeat, and how far constraints were missed."""
 
     bits: float
     seconds: tuple[float, ...]
     steps: int
+    missed: float = 0.0
 
 
 def problem_of(name: str, capacity: int) -> tuple[cascade.Problem, list[Floats]]:
@@ -88,11 +90,13 @@ def general(name: str, capacity: int, method: str) -> Found:
     )  # fmt: skip
     took = time.perf_counter() - began
     masses = np.maximum(done.x, _FLOOR).reshape(shape)
-    off = np.abs(equations @ done.x - sides).max()
-    return Found(problem.bound(masses) + NATS_TO_BITS * off, (took,), int(done.nit))
+    missed = float(np.abs(equations @ masses.ravel() - sides).max())
+    return Found(problem.bound(masses), (took,), int(done.nit), missed)
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Figure | Skipped]:
+    # Threads of a library that others also use would be a measurement of the others.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for name in LAWS:
         for capacity in SIZES[:2] if quick else SIZES:
             found = in_fresh_process(ours, name, capacity, 3 if quick else 12)
@@ -103,6 +107,10 @@ def run(quick: bool) -> Iterator[Figure]:
                 continue
             for method in (SLSQP, TRUST):
                 other = in_fresh_process(general, name, capacity, method)
+                if other.missed > _MOST_MISSED:
+                    said = f"ended outside the constraints, by {other.missed:.1g}"
+                    yield Skipped(f"{method}, {name}", capacity, said)
+                    continue
                 facts = {
                     "bits": other.bits,
                     "above_ours_bits": other.bits - found.bits,
@@ -117,7 +125,7 @@ BENCHMARK = Benchmark(
     about="Two batteries with a policy each; sizes are the capacity of each. From a point inside "
     "to a stationary one; compilation not counted. scipy's solvers get the same objective, exact "
     "gradient and linear constraints; above_ours_bits is how much higher the value is that they "
-    "end at, violated constraints added.",
+    "end at.",
     sizes="capacity",
     run=run,
 )

@@ -1,4 +1,4 @@
-"""``hushmeter leakage cascade``: batteries in series, between Theorem 2 and Theorem 1 and closer."""
+"""``hushmeter leakage cascade``: batteries in series, between two theorems and closer."""
 
 from __future__ import annotations
 
