@@ -44,6 +44,16 @@ print(json.dumps([i.name, ".".join([str(n) for n in i.version[:3]]), getattr(i, 
 """
 ADC_STEPS = 4095
 """Highest value of an emulated converter."""
+OPEN_UART = """
+from machine import Pin, UART
+uart = UART({id}, 9600, tx=Pin({tx}), rx=Pin({rx}))
+uart.read()
+"""
+"""Run at either end of a UART's wires; what lay in its buffer is gone."""
+READ_UART = """
+from binascii import hexlify
+print(str(hexlify(uart.read() or b""), "ascii"))
+"""
 DRIVEN_ADC = "driven_adc"
 """Capability of a backend: its boards are emulated Picos, whose analogue pins a test drives."""
 SEEDED_ENTROPY = "seeded_entropy"
@@ -111,6 +121,12 @@ class Board(Protocol):
 
     def sense(self, role: str) -> float:
         """Return which share of the supply voltage is at the far end of a role's wire."""
+
+    def tell(self, bus: str, data: bytes) -> None:
+        """Send bytes from the far end of a UART's two wires; the first call opens that end."""
+
+    def hear(self, bus: str) -> bytes:
+        """Return what has come to the far end of a UART's two wires since the last call."""
 
     def clock_s(self) -> float:
         """Return the board's time, simulated where there is such, for differences."""
@@ -231,6 +247,12 @@ class UnixBoard:
     def sense(self, role: str) -> float:
         raise HushmeterError(f"{self.name} has no pin for {role}")
 
+    def tell(self, bus: str, data: bytes) -> None:
+        raise HushmeterError(f"{self.name} has no {bus}")
+
+    def hear(self, bus: str) -> bytes:
+        raise HushmeterError(f"{self.name} has no {bus}")
+
     def clock_s(self) -> float:
         return time.monotonic()
 
@@ -324,6 +346,12 @@ class EmulatedBoard:
 
     def sense(self, role: str) -> float:
         raise HushmeterError(f"{self.name} is emulated: no wire leads from {role}")
+
+    def tell(self, bus: str, data: bytes) -> None:
+        raise HushmeterError(f"{self.name} is emulated: no wire leads to {bus}")
+
+    def hear(self, bus: str) -> bytes:
+        raise HushmeterError(f"{self.name} is emulated: no wire leads from {bus}")
 
     def clock_s(self) -> float:
         meter_s = self._meter.simulated_s if self._meter is not None else 0.0

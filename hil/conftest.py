@@ -66,6 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="processes that share all power cuts (default: one a core)",
     )
     group.addoption(
+        "--power-part",
+        metavar="I/N",
+        help="with --power-cuts all: only part I of N, for several nights or machines",
+    )
+    group.addoption(
         "--results", type=Path, default=OUT, metavar="DIR", help="where runs are kept (out/hil)"
     )
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from hil.backends import (
     EXECUTE_TIMEOUT_S,
+    OPEN_UART,
+    READ_UART,
     SCRIPT_TIMEOUT_S,
     firmware_for,
     scripts_for,
@@ -22,6 +24,7 @@ from hushmeter.devices.address import Address
 from hushmeter.devices.bench import Place, Stimulus
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.console import BoardError, Console
+from hushmeter.devices.facts import Uart
 from hushmeter.devices.hil_run import How, Interpreter, WireInPlace, Wiring
 from hushmeter.emulate.pico import Entropy, GuestError
 from hushmeter.errors import HushmeterError
@@ -118,6 +121,14 @@ class PortBoard:
         stimulus, pin = self._far_end(role)
         return stimulus.sense(pin)
 
+    def tell(self, bus: str, data: bytes) -> None:
+        stimulus, uart = self._far_uart(bus)
+        stimulus.tell(uart, data)
+
+    def hear(self, bus: str) -> bytes:
+        stimulus, uart = self._far_uart(bus)
+        return stimulus.hear(uart)
+
     def clock_s(self) -> float:
         return time.monotonic()
 
@@ -133,6 +144,18 @@ class PortBoard:
             raise HushmeterError(f"{self.name} has no stimulus board")
         (wire,) = [wire for wire in self.wiring.wires if wire.role == role]
         return self._stimulus, wire.peer or 0
+
+    def _far_uart(self, bus: str) -> tuple["_StimulusBoard", Uart]:
+        """The board at the other end of a UART's wires, and its UART on those pins."""
+        stimulus, rx = self._far_end(f"{bus}.tx")
+        _, tx = self._far_end(f"{bus}.rx")
+        for uart in (stimulus.board.pins.uart, stimulus.board.hil.uart):
+            if uart is not None and (uart.tx, uart.rx) == (tx, rx):
+                return stimulus, uart
+        raise HushmeterError(
+            f"{bus} of {self.name} is wired to pins {rx} and {tx} of a {stimulus.board.name}, "
+            "whose file has no UART there"
+        )
 
     def _to_prompt(self) -> None:
         """Leave a running meter, so that the prompt answers."""
@@ -171,6 +194,8 @@ class _StimulusBoard:
         self._console = Console(stimulus.port, fresh=stimulus.board.chip != _HOST_CHIP)
         self._console.open()
         self._console.require(stimulus.board)
+        self.board = stimulus.board
+        self._uart: Uart | None = None
 
     def drive(self, pin: int, share: float) -> None:
         """Pulses of this duty; the wire's low pass makes a level of them."""
@@ -188,6 +213,22 @@ class _StimulusBoard:
             f"print(sum([converter.read_u16() for _ in range({_READS})]) // {_READS})"
         )
         return int(read) / _FULL
+
+    def tell(self, uart: Uart, data: bytes) -> None:
+        self._open(uart)
+        self._console.run(f"uart.write({data!r})")
+        time.sleep(_SETTLE_S)
+
+    def hear(self, uart: Uart) -> bytes:
+        self._open(uart)
+        time.sleep(_SETTLE_S)
+        return bytes.fromhex(self._console.run(READ_UART))
+
+    def _open(self, uart: Uart) -> None:
+        """One at a time; what came to it before is gone."""
+        if uart != self._uart:
+            self._console.run(OPEN_UART.format(id=uart.id, tx=uart.tx, rx=uart.rx))
+            self._uart = uart
 
     def close(self) -> None:
         self._console.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hil.backends import Board
+from hil.backends import OPEN_UART, READ_UART, Board
 
 READ = """
 from machine import ADC, Pin
@@ -21,6 +21,8 @@ PUT_OUT = """
 from machine import Pin, PWM
 PWM(Pin(%d), freq=20000, duty_u16=%d)
 """
+PIECE = 64
+"""Bytes at a time: less than any port's buffer for what was not read yet."""
 
 
 @pytest.mark.needs("adc")
@@ -44,6 +46,39 @@ def test_a_pulse_pin_is_high_while_its_wire_is(board: Board) -> None:
     for share in (1.0, 0.0, 1.0):
         board.drive("pulse", share)
         assert int(board.execute(LEVEL % board.facts.roles()["pulse"])) == share
+
+
+@pytest.mark.needs("pin", "i2c")
+@pytest.mark.wired("i2c.sda", "i2c.scl")
+def test_the_two_lines_of_the_i2c_bus_move_on_their_own(board: Board) -> None:
+    """Their levels only: no device that would answer on the bus is on the bench."""
+    lines = ("i2c.sda", "i2c.scl")
+    for levels in ((1, 0), (0, 1), (1, 1), (0, 0)):
+        for role, level in zip(lines, levels, strict=True):
+            board.drive(role, level)
+        read = [int(board.execute(LEVEL % board.facts.roles()[role])) for role in lines]
+        assert tuple(read) == levels
+
+
+@pytest.mark.needs("uart")
+@pytest.mark.parametrize(
+    "bus",
+    [
+        pytest.param(bus, marks=pytest.mark.wired(f"{bus}.tx", f"{bus}.rx"))
+        for bus in ("uart", "hil.uart")
+    ],
+)
+def test_a_uart_carries_every_byte_both_ways(board: Board, bus: str) -> None:
+    uart = board.facts.hil.uart if bus == "hil.uart" else board.facts.pins.uart
+    assert uart is not None
+    board.execute(OPEN_UART.format(id=uart.id, tx=uart.tx, rx=uart.rx))
+    board.hear(bus)
+    for first in range(0, 256, PIECE):
+        data = bytes(range(first, first + PIECE))
+        board.tell(bus, data)
+        assert board.execute(READ_UART).strip() == data.hex()
+        board.execute(f"uart.write({data[::-1]!r})")
+        assert board.hear(bus) == data[::-1]
 
 
 @pytest.mark.needs("pwm")

@@ -39,13 +39,16 @@ class Endpoint:
         self.log = []
 
     def receive(self, kind, sequence, payload):
-        request = (kind, sequence, bytes(payload))
-        if sequence and request == self._last_request:
+        if self.repeats(kind, sequence, payload):
             return self._last_frames
         out = []
         reply = self._reply(kind, sequence, payload, out)
-        self._last_request, self._last_frames = request, [reply]
+        self._last_request, self._last_frames = (kind, sequence, bytes(payload)), [reply]
         return [_frame(name, fields, 0) for name, fields in out] + [reply]
+
+    def repeats(self, kind, sequence, payload):
+        """Whether this request is the one before it once more."""
+        return sequence and (kind, sequence, bytes(payload)) == self._last_request
 
     def _reply(self, kind, sequence, payload, out):
         """The frame that answers a request."""
@@ -116,8 +119,8 @@ class Endpoint:
         return "refused", {"code": CODES[error.code], "detail": detail}
 
     def damaged(self):
-        """The reply to a frame that could not be read."""
-        return self.complaint(HushError("bad_frame", "a frame was damaged"))
+        """The frames that reply to one that could not be read."""
+        return [self.complaint(HushError("bad_frame", "a frame was damaged"))]
 
     def complaint(self, error):
         """A refusal that answers no request."""

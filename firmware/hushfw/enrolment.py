@@ -5,6 +5,10 @@ pair keys at each call, so that a board goes on sampling between them and a cut 
 was agreed is stored. The epoch enters the journal last, and that moment makes the roster the one
 in use. A roster that fails any check leaves everything as it was.
 
+Nobody needs a key to send pieces, and each of them is a write to the flash. So there is an
+allowance of writes, which grows slowly, and is whole again when a roster comes into use: one that
+was signed and is merely old may be sent by anybody too.
+
 The checks and the agreement are in `joining`, which a board has in memory for a commit only.
 """
 
@@ -16,8 +20,13 @@ from hushfw.borrowed import Borrowed
 from hushfw.core import roster as rosters
 from hushfw.core.errors import HushError
 from hushfw.keyring import Keyring
+from hushfw.port import ticks_diff, ticks_ms
 
 _INCOMING = "roster.new"
+# The largest roster takes 40 writes. With two flash erases each, spread over 250 blocks of 100 000
+# erases, the growth alone leaves the flash twelve years.
+_MOST_WRITES = 1200
+_WRITE_EVERY_MS = 30000
 
 
 def _path(epoch):
@@ -31,6 +40,29 @@ def _reader(path):
             return f.read(size)
 
     return read_at
+
+
+class _Allowance:
+    """Writes that rosters may cost until one of them comes into use."""
+
+    def __init__(self):
+        self.refill()
+
+    def refill(self):
+        self._left = _MOST_WRITES
+        self._since_ms = ticks_ms()
+
+    def take(self):
+        passed_ms = ticks_diff(ticks_ms(), self._since_ms)
+        if passed_ms < 0:
+            # More than the ticks can tell apart, which is days.
+            self.refill()
+        elif passed_ms >= _WRITE_EVERY_MS:
+            self._left = min(self._left + passed_ms // _WRITE_EVERY_MS, _MOST_WRITES)
+            self._since_ms = ticks_ms()
+        if not self._left:
+            raise HushError("busy", "too many pieces of useless rosters: wait, or restart it")
+        self._left -= 1
 
 
 class Enrolment:
@@ -51,6 +83,7 @@ class Enrolment:
         self._digest = None
         self._received = 0
         self._candidate = None
+        self._writes = _Allowance()
         self._resume()
 
     def _resume(self):
@@ -102,6 +135,7 @@ class Enrolment:
         most = rosters.HEADER_BYTES + rosters.MAX_MEMBERS * rosters.MEMBER_BYTES
         if not rosters.HEADER_BYTES < size <= most + rosters.SIGNATURE_BYTES:
             raise HushError("bad_roster", "a roster of %d bytes cannot be right" % size)
+        self._writes.take()
         store.replace(_INCOMING, [])
         self._size = size
         self._digest = digest
@@ -113,6 +147,7 @@ class Enrolment:
             raise HushError("bad_roster", "wanted the piece at offset %d" % self._received)
         if offset + len(data) > self._size:
             raise HushError("bad_roster", "the roster is longer than announced")
+        self._writes.take()
         try:
             with open(_INCOMING, "ab") as f:
                 f.write(data)
@@ -163,6 +198,7 @@ class Enrolment:
         gc.collect()
         self._journal.append(journal.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
+        self._writes.refill()
         try:
             self._tidy()
         except OSError:

@@ -44,15 +44,18 @@ def _early_path(epoch, day):
     return "keys-%d-%d.new" % (epoch, day)
 
 
-def _key_files():
+def _key_files(being_made=None):
     """(epoch, day) of every key file in use; one half-written or made ahead is removed."""
     found = []
     for name in os.listdir():
         if name.startswith("keys-") and name[-4:] in (".tmp", ".new"):
-            store.remove(name)
+            if name != being_made:
+                store.remove(name)
         elif name.startswith("keys-") and name.endswith(".bin"):
-            _, epoch, day = name[:-4].split("-")
-            found.append((int(epoch), int(day)))
+            numbers = name[5:-4].split("-")
+            # Somebody else's file is left alone.
+            if len(numbers) == 2 and numbers[0].isdigit() and numbers[1].isdigit():
+                found.append((int(numbers[0]), int(numbers[1])))
     return found
 
 
@@ -90,6 +93,7 @@ class Keyring:
         self._early = None
         self._early_day = None
         self._early_done = False
+        self._erase_before = None
         self.partners = roster.members - 1
         secret = pairs.secret(SUPPLIER_ID, roster.supplier_key)
         prk = kdf.hkdf_extract(roster.hash, secret)
@@ -194,8 +198,18 @@ class Keyring:
                 before = self._day_before(day)
                 self._verify(before)
                 self._write(day, self._ratcheted(before, day))
-            self._erase(day - 1)
+            self._erase_before = day - 1
         self._verify(day)
+        self._erase_if_possible()
+
+    def _erase_if_possible(self):
+        """A flash that does not let old keys go must not cost the slot: the next one asks again."""
+        if self._erase_before is not None:
+            try:
+                self._erase(self._erase_before)
+                self._erase_before = None
+            except OSError:
+                pass
 
     def _day_before(self, day):
         """The last day before this one whose keys are kept."""
@@ -264,7 +278,9 @@ class Keyring:
             store.remove(_early_path(self._roster.epoch, day))
 
     def _erase(self, before):
-        for epoch, day in _key_files():
+        early = self._early_day
+        being_made = None if early is None else _early_path(self._roster.epoch, early)
+        for epoch, day in _key_files(being_made):
             if epoch != self._roster.epoch or day < before:
                 store.remove(_path(epoch, day))
 

@@ -7,16 +7,16 @@ while the samples of the next slot go on.
 A slot is reported only if it began on time after the clock was last set or stepped. So nobody who
 tells the time can make a slot of a few seconds: what is reported lasted `slot_s` on this meter's
 own quartz, up to the 0.07 % that the clock may run fast, and no second lies in two of them.
-A report leaves a fixed time after its slot's end, not when it is ready: how long the noise took to
-draw is nobody's business.
+A report leaves a fixed time after its slot's end, not when it is ready, and the meter is quiet
+until then (see `quiet`): how long the noise took to draw is nobody's business.
 """
 
 from hushfw.core import masking
 from hushfw.core.errors import HushError
-from hushfw.slots import Slots
+from hushfw.quiet import whole_offsets
+from hushfw.slots import Slots, slot_end_s
 
 _MOST_QUEUED = 4
-_LEAVE_AFTER_MS = 5000
 
 
 class LiveSlots(Slots):
@@ -26,7 +26,12 @@ class LiveSlots(Slots):
         super()._resume(roster)
         self._roster = roster
         self._queue = []
+        # [when it leaves, the report, whether it was just made]
         self._leaving = []
+        self._quiet_to_ms = 0
+        # Within the report window, and before the next slot can end.
+        most_ms = 500 * min(roster.report_window_s, roster.slot_s)
+        self._after_ms = min(self._settings["report_after_ms"], most_ms)
         self._end_s = 0
         # Slots that begin before this second are not whole; None until the clock is set.
         self._whole_from_s = None
@@ -42,6 +47,7 @@ class LiveSlots(Slots):
         self._queue = []
         super().hand_over(successor)
         successor._whole_from_s = self._whole_from_s and self.clock_s + 1
+        successor._quiet_to_ms = self._quiet_to_ms
         successor._last_begun = max(successor._last_begun, self._last_begun)
 
     def run(self, now_s, send):
@@ -63,6 +69,7 @@ class LiveSlots(Slots):
         """The clock was set or stepped: the running slot is not whole, nor any that is begun."""
         self.clock_s = now_ms // 1000
         self._whole_from_s = self.clock_s + 1
+        self._quiet_to_ms = 0
         self._leave()
 
     def sample(self, second, demand_w, clock_is_set):
@@ -85,6 +92,7 @@ class LiveSlots(Slots):
                 return
             self._gap = self._gap or self._measured_to_s != self._end_s
             self._queue.append(self._close())
+            self._quiet_to_ms = self._end_s * 1000 + self._after_ms
             if len(self._queue) > _MOST_QUEUED:
                 self.gap_slots += not self._queue.pop(0).gap
         slot = self._roster.slot_at(second)
@@ -104,23 +112,35 @@ class LiveSlots(Slots):
             return max(0, self._leaving[0][0] - now_ms)
         return None
 
+    def quiet_ms(self, now_ms):
+        """How long no reply may leave, since a slot has ended; 0 where it may."""
+        return max(int(len(self._queue) > 0), self._quiet_to_ms - now_ms, 0)
+
     def work(self, now_ms):
-        """Masks one slot that has ended; the reports whose time to leave has come."""
+        """Masks one slot that has ended, or gives the reports whose time to leave has come."""
         self._actuator.drain()
         if self._queue:
             ended = self._queue.pop(0)
             self._journal.settle()
             self._now_s = self.clock_s
-            leave_ms = self._leave_ms(self._roster, ended.slot)
-            self._report(self._roster, ended, lambda report: self._put(leave_ms, report))
+            leave_ms = slot_end_s(self._roster, ended.slot) * 1000 + self._after_ms
+            put = self._leaving.append
+            self._report(self._roster, ended, lambda report: put([leave_ms, report, True]))
+            return ()
+        for entry in self._leaving:
+            self._put_off(entry, now_ms)
         out = []
         while self._leaving and self._leaving[0][0] <= now_ms:
-            out.append(self._leaving.pop(0)[1])
+            leave_ms, report, _ = self._leaving.pop(0)
+            end_s = slot_end_s(self._roster, report["slot"])
+            if leave_ms <= (end_s + self._roster.report_window_s) * 1000:
+                out.append(report)
         return out
 
-    def _put(self, leave_ms, report):
-        self._leaving.append((leave_ms, report))
-
-    def _leave_ms(self, roster, slot):
-        end_ms = (roster.slot_start_s(slot) + roster.slot_s) * 1000
-        return end_ms + min(_LEAVE_AFTER_MS, roster.report_window_s * 500)
+    def _put_off(self, entry, now_ms):
+        """A report that was not ready at its moment leaves whole offsets later."""
+        late_ms = now_ms - entry[0]
+        if entry[2] and late_ms >= 0:
+            entry[0] += whole_offsets(late_ms, self._after_ms)
+            self._quiet_to_ms = max(self._quiet_to_ms, entry[0])
+        entry[2] = False

@@ -1,13 +1,19 @@
-"""The meter that measures: by its own clock, which it is told, and a sample at every second."""
+"""The meter that measures: by its own clock, which it is told, and a sample at every second.
+
+What it sends leaves at fixed times, see `quiet`.
+"""
 
 from hushfw.clock import Clock, Wait
-from hushfw.core import pace
+from hushfw.core import messages, pace
 from hushfw.core.drbg import SEED, Drbg
 from hushfw.core.errors import HushError
 from hushfw.drivers import level
 from hushfw.live import LiveSlots
 from hushfw.meter import Meter
+from hushfw.quiet import Quiet
 from hushfw.sampler import Sampler
+
+_ANNOUNCE = messages.BY_NAME["announce"][0]
 
 
 class LiveMeter(Meter):
@@ -17,6 +23,7 @@ class LiveMeter(Meter):
     def _prepare(self):
         self._clock = Clock()
         self._wait = Wait()
+        self._quiet = Quiet(self._config["answer_after_ms"])
         self._sampler = Sampler(self._clock)
         # Its controller draws in the middle of other draws: it has a generator of its own.
         self._chance = Drbg(self._random.bytes(SEED))
@@ -31,7 +38,35 @@ class LiveMeter(Meter):
 
     def receive(self, kind, sequence, payload):
         self._wait.end()
-        return super().receive(kind, sequence, payload)
+        answers = kind == _ANNOUNCE and not self.repeats(kind, sequence, payload)
+        if answers:
+            self._quiet.begin(self._quiet_ms())
+        frames = super().receive(kind, sequence, payload)
+        if answers:
+            self._quiet.finish()
+        # Who takes the prompt has everything, and a meter that leaves sends nothing later.
+        return frames if self.leaving else self._paced(frames)
+
+    def tick(self):
+        reports = super().tick()
+        return reports if self._quiet_ms() else reports + self._quiet.release()
+
+    def damaged(self):
+        return self._paced(super().damaged())
+
+    def _paced(self, frames):
+        """The frames that may leave now; others are held back."""
+        if self._quiet_ms():
+            self._quiet.hold(frames)
+            return []
+        return self._quiet.release() + frames
+
+    def _quiet_ms(self):
+        """How long no reply may leave."""
+        left_ms = self._quiet.left_ms()
+        if self._slots is None:
+            return left_ms
+        return max(left_ms, self._slots.quiet_ms(self._clock.now_ms()))
 
     def wait_ms(self):
         wait_ms = super().wait_ms()
@@ -39,6 +74,8 @@ class LiveMeter(Meter):
             now_ms = self._clock.now_ms()
             for due_ms in (self._sampler.due_ms(), self._slots.due_ms(now_ms)):
                 wait_ms = wait_ms if due_ms is None else min(wait_ms, due_ms)
+            if self._quiet.holds():
+                wait_ms = min(wait_ms, self._quiet_ms())
         self._wait.begin()
         return wait_ms
 
@@ -49,6 +86,7 @@ class LiveMeter(Meter):
         self._sampler.take_if_due()
         reports = self._slots.work(self._clock.now_ms())
         self._busy = self._slots.idle()
+        self._fill_pool()
         return [("report", report) for report in reports]
 
     def sampling(self):
@@ -69,6 +107,9 @@ class LiveMeter(Meter):
         slots = self._enrolled()
         unix_ms = fields["unix_ms"]
         slots.check_clock(fields["epoch"], self.boots, unix_ms, fields["tag"])
+        if self._quiet_ms():
+            # Taken or too old would tell whether the meter was at work when it came.
+            raise HushError("busy", "the meter is quiet until a report or an answer has left")
         self._wait.check_fresh()
         jumped = self._clock.tell(unix_ms, slots.least_ms())
         # First, since what follows may fail on a full flash, and the samples must go on.

@@ -7,13 +7,13 @@
         link.write(frame)
 """
 
+import binascii
 import gc
 import json
 
-from hushfw import journal, port, store
+from hushfw import generator, journal, port, store
 from hushfw.borrowed import Borrowed
-from hushfw.core import battery, kdf, pace
-from hushfw.core.drbg import Drbg
+from hushfw.core import battery, pace
 from hushfw.core.errors import HushError
 from hushfw.core.roster import MAX_START_S
 from hushfw.drivers import log
@@ -22,15 +22,14 @@ from hushfw.enrolment import Enrolment
 from hushfw.keyring import IDENTITY, Identity
 from hushfw.slots import Slots
 
-_ENTROPY_BYTES = 64
 _CONFIG = ("core.rules", "core.config")
 
 
 def boot(path="config.json", board_life=None):
     """The meter of this storage, or a meter that says what is wrong with it."""
     try:
-        settings, promises = _load_config(path)
-        return _kind(settings)(settings, promises, board_life)
+        settings, promises, measures = _load_config(path)
+        return _kind(measures)(settings, promises, board_life)
     except HushError as error:
         reason = error
     except OSError as error:
@@ -41,42 +40,25 @@ def boot(path="config.json", board_life=None):
 
 
 def _load_config(path):
-    """(settings, promises) of a configuration that was found right."""
+    """(settings, promises, whether it measures) of a configuration that was found right."""
     data = store.read(path)
     if data is None:
         raise HushError("not_provisioned", "there is no %s: provision this meter" % path)
     with Borrowed(*_CONFIG) as config:
         try:
-            settings = config.check(json.loads(data))
+            settings = config.complete(config.check(json.loads(data)))
         except ValueError:
             raise HushError("bad_config", "%s is not JSON" % path) from None
-        return settings, config.promises(settings)
+        return settings, config.promises(settings), config.live(settings)
 
 
-def _kind(settings):
+def _kind(measures):
     """A meter that replays does not have in memory what one that measures is made of."""
-    if settings["driver"]["name"] == "replay":
+    if not measures:
         return Meter
     from hushfw.live_meter import LiveMeter
 
     return LiveMeter
-
-
-def _start_generator(fixed_seed):
-    """(generator, boots): mixed anew at every boot, the stored seed replaced before any output."""
-    seeds = store.SeedFile()
-    stored = seeds.take()
-    if stored is None:
-        raise HushError("not_provisioned", "there is no seed.bin: provision this meter")
-    seed, boots = stored[0], stored[1] + 1
-    fresh = b""
-    if not fixed_seed:
-        fresh = port.entropy(_ENTROPY_BYTES)
-        with Borrowed("core.health") as health:
-            health.check_entropy(fresh + port.entropy(_ENTROPY_BYTES))
-    material = kdf.hkdf(seed + fresh, b"hush1 boot", boots.to_bytes(4, "big"), 80)
-    seeds.put(material[:32], boots)
-    return Drbg(material[32:]), boots
 
 
 class Meter(Endpoint):
@@ -93,7 +75,7 @@ class Meter(Endpoint):
         self._refuse_a_lost_journal()
         self._refuse_a_lost_key()
         self._keep_promises(promises)
-        self._random, self.boots = _start_generator(settings["fixed_seed"])
+        self._random, self.boots = generator.start(settings["fixed_seed"])
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
         self._actuator = self._make_actuator(settings["actuator"])
@@ -103,6 +85,7 @@ class Meter(Endpoint):
         self._busy = False
         self._chance = self._random
         self._prepare()
+        self.pool = self._make_pool(settings.get("paillier"))
         if self._enrolment.roster is not None:
             self._start_slots()
 
@@ -154,6 +137,18 @@ class Meter(Endpoint):
             settings["rows_file"] = "rows.bin"
         return replay.make(settings)
 
+    def _make_pool(self, wanted):
+        """What encrypts under the household's key; None, and nothing loaded, on most meters."""
+        if wanted is None:
+            return None
+        from hushfw.pool import MeterPool
+
+        config = self._config
+        owner = "%s/%d" % (config["street"], config["meter_id"])
+        authority = binascii.unhexlify(config["authority_key"])
+        insecure = config["fixed_seed"]
+        return MeterPool(wanted, owner.encode(), authority, self._random, insecure)
+
     def _start_slots(self):
         # What stays is made on a heap without garbage: so it lies low and leaves one large block.
         gc.collect()
@@ -162,7 +157,7 @@ class Meter(Endpoint):
         self._enrolment.why_not = "its slots did not start under the new roster: restart it"
         self._driver = self._make_driver(self._enrolment.roster)
         slots = self.slots_kind(
-            self._config["meter_id"],
+            self._config,
             self._enrolment,
             self._journal,
             self._random,
@@ -186,9 +181,14 @@ class Meter(Endpoint):
         return 0 if self._busy else super().wait_ms()
 
     def work(self):
-        if self._slots is not None:
-            self._busy = self._slots.idle()
+        self._busy = self._slots is not None and self._slots.idle()
+        self._fill_pool()
         return ()
+
+    def _fill_pool(self):
+        """Idle time that the slots leave."""
+        if self.pool is not None and not self._busy:
+            self._busy = self.pool.step()
 
     def handle(self, name, fields, out):
         """The reply to one message; reports that fall due are appended to out."""

@@ -35,7 +35,8 @@ def _exchange(link, endpoint, decoder, data):
             _send(link, frame)
     if decoder.damaged != damaged:
         endpoint.damaged_frames = decoder.damaged
-        _send(link, endpoint.damaged())
+        for frame in endpoint.damaged():
+            _send(link, frame)
 
 
 def _send(link, frame):

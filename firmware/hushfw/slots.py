@@ -7,14 +7,14 @@ so that a peer cannot tell why, and nothing is changed by them.
 
 import struct
 
-from hushfw import journal, port
+from hushfw import journal, port, shares
 from hushfw.ahead import Masks
-from hushfw.core import gamma, masking, messages, noise, pace
+from hushfw.core import masking, messages, pace
 from hushfw.core.errors import HushError
 from hushfw.counting import Counting
 
 
-def _end_s(roster, slot):
+def slot_end_s(roster, slot):
     return roster.slot_start_s(slot) + roster.slot_s
 
 
@@ -30,14 +30,16 @@ class Slots(Counting):
     Steps come from a driver that replays; `live.LiveSlots` takes them from a sensor.
     """
 
-    def __init__(self, meter_id, enrolment, journal, random, driver, controller, actuator, log):
+    def __init__(self, settings, enrolment, journal, random, driver, controller, actuator, log):
         super().__init__(enrolment.roster, controller, actuator, log)
-        self._meter_id = meter_id
+        self._settings = settings
+        self._meter_id = settings["meter_id"]
         self._enrolment = enrolment
         self._journal = journal
         self._random = random
         self._driver = driver
         self._masks = Masks(enrolment)
+        self._drawers = shares.drawers(enrolment.roster, settings["noise_sampler"])
         self._ahead = None
         self._ended = None
         self._now_s = 0
@@ -58,7 +60,7 @@ class Slots(Counting):
         """What a boot knows of the time: the last report's slot is over."""
         if self._journal.last_masked < roster.first_slot:
             return 0
-        return _end_s(roster, self._journal.last_masked)
+        return slot_end_s(roster, self._journal.last_masked)
 
     def start(self):
         """Everything is handed over. A driver that replays is waited for."""
@@ -121,7 +123,7 @@ class Slots(Counting):
             self._gap = True
         self._actuator.drain()
         self._measured_to_s = self.clock_s
-        if self.clock_s >= _end_s(roster, slot):
+        if self.clock_s >= slot_end_s(roster, slot):
             self._report(roster, self._close(), send)
 
     def _last_state(self):
@@ -153,12 +155,13 @@ class Slots(Counting):
         return (
             self.next_slot() <= slot
             and roster.first_slot <= slot <= roster.last_slot
-            and self._now_s <= _end_s(roster, slot) + roster.report_window_s
+            and self._now_s <= slot_end_s(roster, slot) + roster.report_window_s
         )
 
     def _mask(self, roster, slot, values_wh, gap):
-        shares = [self._share(roster, lane) for lane in roster.lane_list]
-        values = [(values_wh[k] << roster.fraction_bits) + shares[k] for k in range(roster.lanes)]
+        self._random.refresh()
+        drawn = [draw(self._random) for draw in self._drawers]
+        values = [(values_wh[k] << roster.fraction_bits) + drawn[k] for k in range(roster.lanes)]
         recovery = [0] * roster.lanes
         if roster.missing:
             recovery = masking.unpack_words(self._random.bytes(8 * roster.lanes))
@@ -176,14 +179,6 @@ class Slots(Counting):
         if slot is None or not max(self.next_slot(), roster.first_slot) <= slot <= roster.last_slot:
             return False
         return self._masks.step(slot)
-
-    def _share(self, roster, lane):
-        if lane.noiseless():
-            return 0
-        num, den = lane.scale()
-        if roster.fraction_bits:
-            return gamma.share(self._random, roster.noise_shape(), num, den, roster.fraction_bits)
-        return noise.share(self._random, roster.noise_shape(), num, den)
 
     def _report_fields(self, roster, slot, words, gap):
         flags = messages.FLAG_GAP if gap else 0
@@ -259,7 +254,7 @@ class Slots(Counting):
         return messages.decode(messages.BY_NAME[name][0], payload)
 
     def _check_report_may_leave(self, roster, slot, kept):
-        over = self.clock_s > _end_s(roster, slot) + roster.report_window_s
+        over = self.clock_s > slot_end_s(roster, slot) + roster.report_window_s
         if over or kept.answer is not None or kept.barred or self._expired(roster, slot):
             raise HushError("late", "the time for reports of slot %d is over" % slot)
 

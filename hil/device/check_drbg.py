@@ -63,4 +63,21 @@ def check_broken_entropy_is_refused_and_good_entropy_is_not():
     refuses("entropy", health.check_entropy, good[:63])
 
 
+def check_a_source_that_breaks_while_it_runs_is_refused_and_stays_so():
+    source = Drbg(b"\x02" * 48)
+    monitor = health.Monitor()
+    for _ in range(20):
+        monitor.feed(source.bytes(48))
+    refuses("entropy", monitor.feed, b"\xa5" * 48)
+    refuses("entropy", monitor.feed, source.bytes(48))
+
+
+def check_the_counter_carries_beyond_its_last_two_bytes():
+    ours, carrying = Drbg(bytes(48)), Drbg(bytes(48))
+    ours._v = carrying._v = 0x1FFF0
+    carrying._stream = carrying._carrying_stream
+    for _ in range(5):
+        expect(ours.bytes(100), carrying.bytes(100))
+
+
 run(globals())

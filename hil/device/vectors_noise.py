@@ -23,13 +23,27 @@ GAMMA = {
     b"gamma 97": (97, 500, 3, 16, 10),
 }
 
+# label: meters, numerator and denominator of the scale in Wh, shares
+BOUNDED = {
+    b"bounded 1": (1, 7, 1, 20),
+    b"bounded 2": (2, 500, 3, 12),
+    b"bounded 97": (97, 3000, 1, 12),
+    b"bounded 1000": (1000, 65536000000, 3, 6),
+    b"bounded 5": (5, 1, 3, 20),
+}
+
 DIGEST = {
-    b"polya 10": "4e56f2addb64eb6d5e265929f6fb5bdec0c9033577e4b6ac6fed415be8af9b68",
-    b"polya 97": "83d137d23d7d3d85e9e76e142f13de809f44425b65c65be5290f2ae8db4cbebc",
-    b"polya 1000, tape 1": "603a7876bac42309bf9a20cf9e2536ccadb03d58665a4e78cacfe89b133a51d6",
-    b"polya 3": "00ac04ae7669fbd7372b11e53fde3efef2b9a39e0783902c1041305b20f0e425",
-    b"gamma 10": "387035772bef0a1ae70407fad65c1307fb961d7253f7f0f6ded684f61ac091ad",
-    b"gamma 97": "1bd431de05f6c86281997d39f06dace1e85b989f4adabcc40f251d3efca273f8",
+    b"polya 10": "7e3ff450e681861a6f03e3a088a7c90a9c092478c805e099a8b224bac7ca980a",
+    b"polya 97": "5b023c95c834e41c0f03ee0ef9e3b312cf1a0bcc45b9c180ba8b01d65e5c6dd7",
+    b"polya 1000, tape 1": "b7a05b132b3be4f33773d020710d99327e668cd10a8ada7ddbec072cd61cddb6",
+    b"polya 3": "5d412e93413b93a8753dd00077a2d0f2516de339290e4ff002ee48b85c085842",
+    b"gamma 10": "f991868836696f75f2f1db1517216a7daf0ec17f0d7662fccc7f441d7edd3cfc",
+    b"gamma 97": "9f64d112eabcceb1334c16db106bec2a85d22ff209a3716495d6121a732e9966",
+    b"bounded 1": "d3eab44af84c2de6037c1222445eecfd9f1fe7e999606f12c8efdd457c173b98",
+    b"bounded 2": "15cf0a0aa1342266ae3007d28f98c9e99d02700711bbbabd37de536c5ea6493c",
+    b"bounded 97": "8d6a0c7dbecbc87de690e41352b60dbe8463d69afde0e3c2262751633dbf81a5",
+    b"bounded 1000": "53757acada591c6b15f15aa34ee1deaf6342f074a996f7deecf165eed172cda7",
+    b"bounded 5": "f1ae85db8acbb5f9e62000da00cfbbd76dee0ac08a411395f22488ff7bd4e4c8",
 }
 
 TAPE_BYTES = 12288

@@ -105,6 +105,38 @@ def test_an_integer_is_taken_within_its_range_only(path: str) -> None:
         assert message == f"{path}: must be an integer from {low} to {high}"
 
 
+LEVEL = {"name": "level", "export": False, "pin": 26, "zero": 0, "num": 1, "den": 8, "n": 4}
+
+
+@pytest.mark.parametrize("field", ["report_after_ms", "answer_after_ms"])
+def test_a_moment_is_taken_within_its_range_by_a_meter_that_measures(field: str) -> None:
+    measuring = changed("driver", LEVEL)
+    low, high = config.LEAST_AFTER_MS, config.MOST_AFTER_MS
+    for value in (low, high):
+        assert config.check({**measuring, field: value})
+    for value in [low - 1, high + 1, 0, *NOT_AN_INTEGER]:
+        message = refusal({**measuring, field: value})
+        assert message == f"{field}: must be an integer from {low} to {high}"
+    assert refusal({**GOOD, field: 5000}).startswith(f"{field}: needs a driver that measures")
+
+
+def test_a_sampler_of_noise_is_one_of_those_named() -> None:
+    for name in ("exact", "bounded"):
+        assert config.check({**GOOD, "noise_sampler": name})
+    for name in ("", "Exact", None, 1, []):
+        message = refusal({**GOOD, "noise_sampler": name})
+        assert message == "noise_sampler: must be one of exact, bounded"
+
+
+def test_what_is_absent_is_completed_and_what_is_there_stays() -> None:
+    full = config.complete({**GOOD, "noise_sampler": "bounded"})
+    assert {**full, **GOOD} == full
+    assert full["noise_sampler"] == "bounded"
+    assert (full["report_after_ms"], full["answer_after_ms"]) == (5000, 2000)
+    assert config.complete(GOOD)["noise_sampler"] == "exact"
+    assert "noise_sampler" not in GOOD
+
+
 @pytest.mark.parametrize("value", [0, 2, -1, "1", None, True, 1.0, []])
 def test_another_version_is_refused(value: Any) -> None:
     assert refusal(changed("version", value)).startswith("version: ")

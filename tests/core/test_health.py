@@ -1,6 +1,6 @@
 """Entropy health tests: broken sources are refused, the false-alarm rate is what is claimed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import comb
 from random import Random
@@ -120,3 +120,81 @@ def test_a_refusal_shows_nothing_of_the_samples() -> None:
         health.check_entropy(b"\x2a" * 64)
     assert "42" not in str(refusal.value)
     assert "2a" not in str(refusal.value)
+
+
+def refused_at(monitor: health.Monitor, reads: Iterator[bytes], most: int) -> int | None:
+    """Which read the monitor refuses, None if none of so many."""
+    for number in range(most):
+        try:
+            monitor.feed(next(reads))
+        except HushError as refusal:
+            assert refusal.code == "entropy"
+            return number
+    return None
+
+
+def reads_of(source: Drbg, size: int) -> Iterator[bytes]:
+    while True:
+        yield source.bytes(size)
+
+
+def test_the_false_alarm_rate_of_a_years_reads_is_below_two_to_the_minus_33() -> None:
+    """Union bound, exact, for independent bytes of min-entropy 4 bits: 48 every ten minutes."""
+    reads = 144 * 366
+    windows = Fraction(0)
+    for window, cutoff in health.WINDOWS:
+        tail = sum(
+            comb(window - 1, k) * LIKELIEST**k * (1 - LIKELIEST) ** (window - 1 - k)
+            for k in range(cutoff - 1, window)
+        )
+        windows += (48 * reads // window + 1) * tail
+    runs = 48 * reads * LIKELIEST ** (health.RUN - 1)
+    beginnings = reads * health._READS * (LIKELIEST**16 + Fraction(1, 2**64))
+    assert runs + windows + beginnings < Fraction(1, 2**33)
+
+
+@pytest.mark.parametrize("size", [1, 15, 48, 64, 1000])
+def test_the_monitor_passes_a_good_source_however_it_is_read(size: int) -> None:
+    source = Drbg(size.to_bytes(48, "big"))
+    assert refused_at(health.Monitor(), reads_of(source, size), 60_000 // size) is None
+
+
+def test_the_monitor_passes_a_source_of_four_bits_a_byte() -> None:
+    random = Random(5)
+    reads = iter(lambda: bytes(random.randrange(16) * 16 for _ in range(48)), b"")
+    assert refused_at(health.Monitor(), reads, 1000) is None
+
+
+@pytest.mark.parametrize("size", [1, 5, 48])
+@pytest.mark.parametrize("make", [sticky, rare_values, lambda random: 7, lambda random: 0])
+def test_a_source_that_breaks_while_it_runs_is_refused_within_a_window(
+    make: Callable[[Random], int], size: int
+) -> None:
+    """Positive control: good at first, then stuck, constant or biased."""
+    random, monitor = Random(6), health.Monitor()
+    assert refused_at(monitor, reads_of(Drbg(bytes(48)), size), 2000 // size) is None
+    reads = iter(lambda: bytes(make(random) for _ in range(size)), b"")
+    at = refused_at(monitor, reads, 2000 // size)
+    assert at is not None and at * size <= 512 + 512
+
+
+def test_a_source_that_gives_one_read_again_is_refused() -> None:
+    """A counter that was reset, two reads of one register: not seen by the other two tests."""
+    good = Drbg(bytes(48))
+    reads = [good.bytes(48) for _ in range(5)]
+    monitor = health.Monitor()
+    assert refused_at(monitor, iter([*reads, reads[2]]), 6) == 5
+
+
+def test_a_window_goes_on_from_one_read_to_the_next() -> None:
+    """One value in three, a byte at a time."""
+    monitor, random = health.Monitor(), Random(2)
+    reads = (bytes([0 if i % 3 == 0 else random.randrange(1, 256)]) for i in range(4096))
+    assert refused_at(monitor, reads, 4096) is not None
+
+
+def test_a_source_that_was_refused_stays_refused() -> None:
+    monitor = health.Monitor()
+    assert refused_at(monitor, iter([bytes(48)]), 1) == 0
+    assert refused_at(monitor, reads_of(Drbg(bytes(48)), 48), 3) == 0
+    assert repr(monitor) == "Monitor(...)"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,13 +85,18 @@ def test_the_coin_is_exp_of_minus_a_over_b(num: int, den: int) -> None:
 @pytest.mark.parametrize("total", range(6))
 def test_the_split_is_exactly_the_polya_urn(n: int, total: int) -> None:
     """No false alarm: all paths, as fractions, against the urn played ball by ball."""
-    urn = {0: Fraction(1)}
+    urn = {(0, 0): Fraction(1)}
     for step in range(1, total + 1):
-        after: dict[int, Fraction] = {}
-        for owned, chance in urn.items():
-            success = Fraction(1 + n * owned, n * step)
-            after[owned + 1] = after.get(owned + 1, Fraction(0)) + chance * success
-            after[owned] = after.get(owned, Fraction(0)) + chance * (1 - success)
+        after: dict[tuple[int, int], Fraction] = {}
+        for (first, second), chance in urn.items():
+            one = Fraction(1 + n * first, n * step)
+            two = Fraction(1 + n * second, n * step) if n > 1 else Fraction(0)
+            for drawn, success in (
+                ((first + 1, second), one),
+                ((first, second + 1), two),
+                ((first, second), 1 - one - two),
+            ):
+                after[drawn] = after.get(drawn, Fraction(0)) + chance * success
         urn = after
     law, left_open = enumerate_law(lambda source: noise.split(source, total, n))
     assert left_open == 0
@@ -132,21 +138,30 @@ def test_n_shares_sum_to_discrete_laplace(n: int, count: int, scale: Fraction) -
     assert fit_of_sum(n, scale, count) > FALSE_ALARM
 
 
-def colour_off_by_one(source: SeededSource, total: int, n: int) -> int:
+Parts = tuple[int, int]
+
+
+def colour_off_by_one(source: SeededSource, total: int, n: int) -> Parts:
     return true_split(source, total, n + 1)
 
 
-def cycle_never_takes_all(source: SeededSource, total: int, n: int) -> int:
-    owned = 0
+def cycle_never_takes_all(source: SeededSource, total: int, n: int) -> Parts:
+    parts = [0] * n
     while total:
         left = 1 + source.below(total - 1) if total > 1 else 0
-        owned += (total - left) * (source.below(n) == 0)
+        parts[source.below(n)] += total - left
         total = left
-    return owned
+    return parts[0], parts[1]
 
 
-def binomial_split(source: SeededSource, total: int, n: int) -> int:
-    return sum(source.below(n) == 0 for _ in range(total))
+def binomial_split(source: SeededSource, total: int, n: int) -> Parts:
+    colours = [source.below(n) for _ in range(total)]
+    return colours.count(0), colours.count(1)
+
+
+def second_of_another_urn(source: SeededSource, total: int, n: int) -> Parts:
+    """Both parts have their law, but one total makes them dependent."""
+    return true_split(source, total, n)[0], true_split(source, total, n)[0]
 
 
 def geometric_without_zero(source: SeededSource, num: int, den: int) -> int:
@@ -176,7 +191,7 @@ def rounded_float_share(source: SeededSource, n: int, num: int, den: int) -> int
 
 
 true_split, true_geometric = noise.split, noise.geometric
-BROKEN: list[tuple[str, Callable[..., int]]] = [
+BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("split", colour_off_by_one),
     ("split", cycle_never_takes_all),
     ("split", binomial_split),
@@ -188,7 +203,7 @@ BROKEN: list[tuple[str, Callable[..., int]]] = [
 
 @pytest.mark.parametrize(("name", "broken"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
 def test_a_broken_sampler_is_caught_in_a_draw_and_in_a_share(
-    monkeypatch: pytest.MonkeyPatch, name: str, broken: Callable[..., int]
+    monkeypatch: pytest.MonkeyPatch, name: str, broken: Callable[..., Any]
 ) -> None:
     """Positive control of the two tests above, at their own sample size."""
     monkeypatch.setattr(noise, name, broken)
@@ -209,6 +224,15 @@ def test_a_broken_sampler_is_caught_in_the_sum(
     assert fit_of_sum(7, Fraction(2, 3), 20_000) < CAUGHT
 
 
+def test_two_parts_that_are_not_of_one_urn_are_caught_in_a_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Positive control: each part has its law, the share has not."""
+    monkeypatch.setattr(noise, "split", second_of_another_urn)
+    assert fit_of_polya(7, Fraction(3)) > FALSE_ALARM
+    assert fit_of_share(3, Fraction(3)) < CAUGHT
+
+
 def test_a_wrong_n_is_caught_in_the_sum() -> None:
     """Positive control: seven meters that draw for n = 8, and for n = 6."""
     assert fit_of_sum(7, Fraction(2, 3), 20_000, shape_n=8) < CAUGHT
@@ -218,7 +242,7 @@ def test_a_wrong_n_is_caught_in_the_sum() -> None:
 def test_one_share_alone_is_the_plain_geometric_difference() -> None:
     source = SeededSource(4)
     for total in (0, 1, 2, 17, 10**6, 2**40):
-        assert noise.split(source, total, 1) == total
+        assert noise.split(source, total, 1) == (total, 0)
 
 
 @pytest.mark.statistical

@@ -173,7 +173,10 @@ def test_which_instructions_run_does_not_depend_on_the_numbers(kind: type) -> No
     ("line", "instead"),
     [
         ("above += _subtract(z, addressof(self._one), digits, below)", "pass"),
-        ("        _add(z, p[_N], digits, above >> 2)\n        self._swap()", "        self._swap()"),
+        (
+            "        _add(z, p[_N], digits, above >> 2)\n        self._swap()",
+            "        self._swap()",
+        ),
         ("    asr(r6, r6, 16)\n    mov(r2, r9)", "    lsr(r6, r6, 16)\n    mov(r2, r9)"),
         ("_add(z, p[_N], self._digits, below)", "pass"),
     ],

@@ -1,12 +1,19 @@
 """The device package compiles for every board, into files that the board's interpreter loads."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from hushmeter.assets import firmware_files
+from hushmeter.devices import deploy_board, firmware
 from hushmeter.devices.boards import board_names, load_board
 from hushmeter.devices.bytecode import STAY_SOURCE, check_fit, compile_files, processor
+from hushmeter.devices.console import Console, Identity
 from hushmeter.devices.facts import Board
+from hushmeter.devices.meterlink import await_health
 from hushmeter.errors import HushmeterError
+from tests.devices.kit import UnixBoard, write
 
 BOARDS = [load_board(name) for name in board_names()]
 
@@ -57,3 +64,25 @@ def test_bytecode_of_another_version_does_not_fit_because_a_digit_is_the_same(ve
     check_fit({"hushfw/app.mpy": bytes((ord("M"), 6, 0, 31))}, board)
     with pytest.raises(HushmeterError, match=f"as bytecode {version}.0; "):
         check_fit({"hushfw/app.mpy": bytes((ord("M"), int(version), 0, 31))}, board)
+
+
+def test_firmware_compiled_for_a_process_is_for_the_machine_that_it_runs_on(tmp_path: Path) -> None:
+    """Whichever that is; the interpreter of a board with another processor is refused."""
+    unix = load_board("unix")
+    built = firmware.build(unix)
+    assert built.architecture == "host" and "hushfw/app.mpy" in built.files
+    here = Identity("1.24.1", "linux", "", built.mpy, "armv7m")
+    deploy_board.check_interpreter(here, unix, built)
+    for mpy in ("6.1", "5.3"):
+        with pytest.raises(HushmeterError) as wrong:
+            deploy_board.check_interpreter(replace(here, mpy=mpy), unix, built)
+        assert "--source" in wrong.value.hint
+    pico = load_board("pico")
+    with pytest.raises(HushmeterError) as wrong:
+        deploy_board.check_interpreter(here, pico, replace(built, architecture="armv6m"))
+    assert "hushmeter flash --board rpi_pico" in wrong.value.hint
+    write(tmp_path / "board", firmware.flash_files(unix))
+    with UnixBoard(tmp_path / "board") as port, Console(port, fresh=False) as console:
+        deploy_board.check_interpreter(console.require(unix), unix, built)
+        console.reset()
+        assert "no config.json" in await_health(console.address).problem

@@ -12,6 +12,7 @@ from hushmeter.devices.flash import (
     INFO_FILE,
     Job,
     check_drive,
+    check_erase,
     choose_method,
     consequences,
     enter_bootloader,
@@ -308,8 +309,11 @@ def test_a_method_that_the_board_does_not_have_is_refused() -> None:
 
 
 def test_erasing_is_refused_where_the_method_cannot(uf2_file: Path) -> None:
-    with pytest.raises(HushmeterError, match="--erase needs the method esptool"):
-        flash(Job(UF2_BOARD, uf2_file, "uf2", erase=True))
+    job = Job(UF2_BOARD, uf2_file, "uf2", erase=True)
+    for refuse in (flash, check_erase):
+        with pytest.raises(HushmeterError, match="--erase needs the method esptool") as refused:
+            refuse(job)
+        assert "made for that" in refused.value.hint
 
 
 def test_a_board_whose_loader_looks_like_anothers_is_warned_about(uf2_file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hushfw.meter import _start_generator
+from hushfw import generator
 from hushmeter.cluster.keyfile import read_authority
 from hushmeter.devices.meter_plan import Floors, MeterPlan, files, more_than_any_boots
 from hushmeter.devices.provision_board import own_files
@@ -44,7 +44,7 @@ def first_output(seed_file: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "seed.bin").write_bytes(seed_file)
-    random, _ = _start_generator(fixed_seed=True)
+    random, _ = generator.start(fixed_seed=True)
     return bytes(random.bytes(32))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -24,6 +25,7 @@ KEYS = {
     "void_slots",
     "completed_slots",
     "lambda_wh",
+    "delta_per_slot",
     "true_total_wh",
     "noisy_total_wh",
     "clipped_readings",
@@ -168,6 +170,19 @@ def test_without_noise_the_total_is_what_the_file_says(
     assert summary["lambda_wh"] == summary["messages_refused"] == 0
     assert summary["insecure"] == ["no-noise"]
     assert len(bytes.fromhex(summary["transcript_sha256"])) == 32
+
+
+def test_bounded_shares_are_counted_into_delta(tmp_path: Path) -> None:
+    options = ("--meters", 3, "--slots", 2, "--seed", "delta", "--epsilon", 2)
+    exact = run(*options)
+    bounded = run(*options, "--noise-sampler", "bounded", "--out", tmp_path / "out")
+    assert exact["delta_per_slot"] == 0
+    assert bounded["delta_per_slot"] == pytest.approx(3 * (1 + math.exp(2)) / 2**64)
+    assert bounded["true_total_wh"] == exact["true_total_wh"]
+    assert bounded["noisy_total_wh"] != exact["noisy_total_wh"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Bounded shares add δ of at most 1.4e-18 a slot, 2.7e-18 over the run." in page
+    assert "bounded sampler" in page and "3 bounded shares of 2^-64" in page
 
 
 def test_the_synthetic_load_is_the_default(tmp_path: Path) -> None:

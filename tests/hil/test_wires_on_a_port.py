@@ -17,7 +17,7 @@ from hil import port_board, test_wires
 from hil.port_board import PortBoard
 from hushmeter.devices.bench import Place, Stimulus
 from hushmeter.devices.boards import load_board
-from hushmeter.devices.hil_run import WireInPlace
+from hushmeter.devices.hil_run import WireInPlace, Wiring
 from hushmeter.errors import HushmeterError
 from tests.devices.kit import UnixBoard
 
@@ -44,6 +44,20 @@ class PWM:
         shares[SIDE + str(pin.number)] = duty_u16
         with open(FILE, "w") as f:
             json.dump(shares, f)
+class UART:
+    def __init__(self, number, baud, tx, rx):
+        self.ends = [FILE + end for end in (SIDE + str(tx.number), FAR[str(rx.number)])]
+    def write(self, data):
+        with open(self.ends[0], "ab") as f:
+            f.write(data)
+    def read(self):
+        try:
+            with open(self.ends[1], "rb") as f:
+                data = f.read()
+        except OSError:
+            return None
+        with open(self.ends[1], "wb") as f:
+            return data or None
 class ADC:
     def __init__(self, pin):
         self.number = pin.number
@@ -74,7 +88,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortBoard]:
         joined(folder, "b") as far_port,
     ):
         patch.setattr(port_board, "_SETTLE_S", 0.0)
-        wiggler = Stimulus("wiggler", load_board("unix"), far_port)
+        far_end = msgspec.structs.replace(load_board("unix"), pins=PICO.pins, hil=PICO.hil)
+        wiggler = Stimulus("wiggler", msgspec.structs.replace(far_end, name=PICO.name), far_port)
         board = PortBoard(port, Place("desk", DESK, port, wiggler, PICO.hil.wires))
         # The scripts of the suite are not needed, and sending them takes long.
         board._ready_for_scripts = True
@@ -92,14 +107,57 @@ def test_a_stimulus_board_drives_and_senses_digital_pins(desk: PortBoard) -> Non
     test_wires.test_what_the_pwm_pin_puts_out_arrives_at_the_far_end_of_its_wire(desk)
 
 
+@pytest.mark.parametrize("bus", ["uart", "hil.uart"])
+def test_a_stimulus_board_talks_over_each_uart(desk: PortBoard, bus: str) -> None:
+    test_wires.test_a_uart_carries_every_byte_both_ways(desk, bus)
+
+
+def test_a_stimulus_board_moves_the_lines_of_the_i2c_bus(desk: PortBoard) -> None:
+    test_wires.test_the_two_lines_of_the_i2c_bus_move_on_their_own(desk)
+
+
+def moved(desk: PortBoard, peers: dict[str, int]) -> Wiring:
+    """The wires in place, but some of them to other pins."""
+    wires = tuple(
+        WireInPlace(wire.role, wire.pin, peers.get(wire.role, wire.peer), wire.through)
+        for wire in desk.wiring.wires
+    )
+    return msgspec.structs.replace(desk.wiring, wires=wires)
+
+
+def test_crossed_lines_of_the_i2c_bus_are_noticed(
+    desk: PortBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: a bus whose lines are exchanged passes no test of its lines."""
+    monkeypatch.setattr(desk, "wiring", moved(desk, {"i2c.sda": 3, "i2c.scl": 2}))
+    with pytest.raises(AssertionError):
+        test_wires.test_the_two_lines_of_the_i2c_bus_move_on_their_own(desk)
+
+
+def test_a_uart_wired_to_pins_that_are_no_uart_is_refused(
+    desk: PortBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "wiring", moved(desk, {"uart.tx": 4, "uart.rx": 5}))
+    with pytest.raises(HushmeterError, match="wired to pins 4 and 5 of a rpi_pico"):
+        desk.tell("uart", b"x")
+
+
+def test_every_wire_of_a_board_s_file_has_a_test() -> None:
+    tested = {
+        role
+        for test in vars(test_wires).values()
+        for mark in getattr(test, "pytestmark", ())
+        for one in [mark, *(m for p in mark.args[1:] for v in p for m in getattr(v, "marks", ()))]
+        if one.name == "wired"
+        for role in one.args
+    }
+    assert {wire.role for wire in PICO.hil.wires} == tested == set(PICO.roles())
+
+
 def test_a_wire_to_the_wrong_pin_is_noticed(desk: PortBoard) -> None:
     """The control: with one wire moved, the tests above do not pass."""
     right = desk.wiring
-    moved = tuple(
-        WireInPlace(wire.role, wire.pin, 17 if wire.role == "level" else wire.peer, wire.through)
-        for wire in right.wires
-    )
-    desk.wiring = msgspec.structs.replace(right, wires=moved)
+    desk.wiring = moved(desk, {"level": 17})
     try:
         with pytest.raises(AssertionError):
             test_wires.test_an_analogue_pin_reads_what_its_wire_brings(desk, "level")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from hushmeter.errors import HushmeterError
-from hushmeter.leakage import exact_beliefs, exact_contexts
+from hushmeter.leakage import exact_beliefs, exact_contexts, exact_given
 from hushmeter.leakage.exact import bracket, cascade_upper, exact, single_letter
 from hushmeter.leakage.exact_beliefs import channel
 from hushmeter.leakage.exact_given import at_least, at_most, carried
@@ -240,3 +241,26 @@ def test_a_device_controller_with_a_hidden_state_is_exact_too() -> None:
     assert found is not None and found.value == pytest.approx(
         exact(best_effort(FAIR, 3), FAIR).value, abs=1e-10
     )
+
+
+def test_a_large_machine_is_bracketed_without_a_matrix_of_all_its_pairs() -> None:
+    law = np.full(21, 1 / 21)
+    policy = best_effort(law, 100)
+    tracemalloc.start()
+    found = bracket(policy, law)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400e6
+    assert 0 < found.lower < found.upper < np.log2(21)
+
+
+def test_one_step_is_all_that_a_large_cascade_is_looked_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = series([optimal(FAIR, 2)] * 2)
+    near = bracket(pair, FAIR)
+    for module in (exact_given, exact_beliefs):
+        monkeypatch.setattr(module, "_MOST_STATES", 1)
+    far = bracket(pair, FAIR)
+    assert far.lower <= near.lower + 1e-10 and near.upper <= far.upper + 1e-10
+    assert far.upper - far.lower > near.upper - near.lower

@@ -172,6 +172,13 @@ def test_a_file_that_was_changed_by_hand_is_noticed() -> None:
     assert "sha256 does not fit" in refusal(json.dumps(found).encode())
 
 
+def test_a_row_that_cannot_be_carried_out_is_named_before_the_checksum() -> None:
+    found = fields()
+    found["policy"]["thresholds"][0] = [ONE, ONE]
+    said = refusal(json.dumps(found).encode())
+    assert "policy.thresholds[0] cannot be carried out" in said
+
+
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 1 << 40), st.floats(-9, 1e300),
     st.text(max_size=3), st.lists(st.integers(0, ONE), max_size=4), st.just(KeyError),

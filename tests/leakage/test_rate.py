@@ -81,6 +81,49 @@ def test_errors_from_chains_taken_for_steps_would_be_caught(
     assert is_honest(off) and not is_honest(2 * off)
 
 
+SELDOM = np.array([0.999, 0.001])
+
+
+def seldom() -> np.ndarray:
+    """By how many errors a load that hardly ever changes is off, after too few steps to settle."""
+    policy = best_effort(SELDOM, 30)
+    truth = bracket(policy, SELDOM)
+    found = [simulate(policy, SELDOM, 64_000, seed) for seed in range(20)]
+    return np.array(
+        [max(truth.lower - one.rate, one.rate - truth.upper, 0) / one.stderr for one in found]
+    )
+
+
+@pytest.mark.statistical
+def test_a_start_that_is_not_forgotten_is_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds are fixed; 20 Student variables beyond 5.5 come at 2e-5. Positive control: without
+    the second run, which is told what the first is not, the rates are too high by more."""
+    assert seldom().max() < MOST_SIGMAS
+    monkeypatch.setattr(forward, "_forgets", lambda *_: True)
+    assert seldom().max() > MOST_SIGMAS
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_what_is_told_of_the_start_bounds_the_rate_from_the_other_side(
+    is_sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_sparse:
+        monkeypatch.setattr(forward, "_MANY_ARCS", 0)
+        monkeypatch.setattr(forward, "_MANY_LEVELS", 0)
+    process = under(from_policy(best_effort(FAIR, 6)), FAIR)
+    plan = forward._Plan(process, 64)
+    assert plan.is_sparse is is_sparse
+    above, told = plan.run(20, 0, 1)[0], plan.run(20, 0, 1, is_told=True)[0]
+    assert told.sum() < above.sum()
+    late = [plan.run(20, 2_000, 1, is_told=is_told)[0] for is_told in (False, True)]
+    assert late[0] == pytest.approx(late[1], abs=1e-9)
+
+
+def test_an_invariant_policy_is_seen_to_be_one() -> None:
+    assert under(from_policy(optimal(TERNARY, 5)), TERNARY).is_invariant(1e-12)
+    assert not under(from_policy(best_effort(TERNARY, 5)), TERNARY).is_invariant(1e-3)
+
+
 def test_the_same_seed_gives_the_same_figures() -> None:
     policy = best_effort(TERNARY, 2)
     first, again = simulate(policy, TERNARY, 5000, 7), simulate(policy, TERNARY, 5000, "7")

@@ -247,6 +247,7 @@ def test_a_joint_file_that_does_not_fit_is_refused(tmp_path, text, said):
         (["--power", 1], "there is no user"),
         (["--binary", "0.5:1", "--power", 1], "beyond the sum of the means, 0.5"),
         (["--binary", "0.5", "--power", 0.1], "must be binary:P_LOW:DELTA"),
+        (["--binary", "0.9:1,1.5:1", "--power", 0.1], "--binary, user 2: P_LOW is 1.5"),
         (["--exponential", "0", "--power", 0.1], "the mean is 0"),
         (["--binary", "0.5:1", "--power", 0.1, "--peak", 1], "--peak limits what all users"),
         (["--joint", "absent.csv", "--power", 1], "absent.csv"),

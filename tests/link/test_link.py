@@ -290,3 +290,18 @@ def test_a_meter_s_words_cannot_steer_the_terminal() -> None:
     with pytest.raises(Refused) as refused:
         link.request("hello_request")
     assert refused.value.message.isprintable()
+
+
+def test_a_meter_that_floods_the_link_fills_no_memory_and_its_replies_still_come() -> None:
+    """What is beyond the bound is counted, and what came first is kept."""
+    link, meter = link_to(says_hello)
+    flood = framed("report", 0, **REPORT) * 400
+    for _ in range(12):
+        meter.say(flood)
+        while link.pump(0):
+            pass
+    assert link.request("hello_request").fields == HELLO
+    assert len(link.unasked()) == 4096 and link.dropped_messages == 12 * 400 - 4096
+    meter.say(framed("report", 0, **REPORT))
+    link.pump(SOON_S)
+    assert len(link.unasked()) == 1 and link.dropped_messages == 12 * 400 - 4096

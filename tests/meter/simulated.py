@@ -13,6 +13,8 @@ from hushfw.core import frame, messages, pace
 from hushfw.core.errors import NAMES
 from hushmeter.link import Link
 
+REFUSED = messages.BY_NAME["refused"][0]
+
 
 class Simulated(Twin):
     """A twin whose time passes in :meth:`run`, as its serve loop would see it."""
@@ -40,17 +42,32 @@ class Simulated(Twin):
         end_ms = self.local_ms + round(seconds * 1000)
         with contextlib.chdir(self._folder):
             while self.local_ms < end_ms:
-                wait_ms = max(1, self.meter.wait_ms())
-                self.local_ms += min(wait_ms, end_ms - self.local_ms)
-                pace.point()
-                for data in self.meter.tick():
-                    self._keep(data)
+                self._turn(end_ms)
+
+    def _turn(self, end_ms: int) -> None:
+        wait_ms = max(1, self.meter.wait_ms())
+        self.local_ms += min(wait_ms, end_ms - self.local_ms)
+        pace.point()
+        for data in self.meter.tick():
+            self._keep(data)
 
     def _keep(self, data: bytes) -> None:
         for kind, sequence, payload in frame.Decoder().feed(data):
+            if sequence or kind == REFUSED:
+                # The reply to a request, which was held back.
+                self._said += data
+                continue
             name, fields = messages.decode(kind, payload)
-            assert (name, sequence) == ("report", 0)
+            assert name == "report"
             self.reports.append((self.local_ms, fields))
+
+    def read(self, timeout_s: float) -> bytes:
+        """What it says, which may take it some of its time."""
+        end_ms = self.local_ms + round(timeout_s * 1000)
+        with contextlib.chdir(self._folder):
+            while not self._said and self.local_ms < end_ms:
+                self._turn(end_ms)
+        return super().read(timeout_s)
 
     def ask(self, name: str, **fields: Any) -> dict[str, Any]:
         return self.link.request(name, **fields).fields
@@ -59,7 +76,7 @@ class Simulated(Twin):
         """The code with which a request is refused; sent as a raw frame, whatever it holds."""
         number, payload = messages.encode(name, fields)
         self.write(frame.encode(number, 0, payload))
-        for kind, _, answer in frame.Decoder().feed(self.read(0)):
+        for kind, _, answer in frame.Decoder().feed(self.read(30)):
             name, reply = messages.decode(kind, answer)
             if name == "refused":
                 return NAMES[reply["code"]]

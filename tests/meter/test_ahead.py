@@ -375,3 +375,40 @@ def test_reports_are_the_same_bytes_with_and_without_idle_time(
         return message.body
 
     assert report(True) == report(False)
+
+
+def test_old_keys_that_cannot_be_removed_cost_no_slot_and_go_with_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full flash may refuse even to let a file go. The control: a day's keys go when they can."""
+    street = Street(5, 2)
+    first, second, third = FIRST_DAY, FIRST_DAY + 1, FIRST_DAY + 2
+    street.keys.use(second)
+
+    def full(path: str) -> None:
+        raise OSError(28)
+
+    with monkeypatch.context() as there:
+        there.setattr(keyring.store, "remove", full)
+        street.keys.use(third)
+        assert ahead.Masks(street).dummies(2 * SLOTS_A_DAY + 1) == street.dummies(
+            2 * SLOTS_A_DAY + 1
+        )
+        assert key_files() == kept(first, second, third)
+    street.keys.make_early(third + 1)
+    street.keys.use(third)
+    assert key_files() == kept(second, third) | {early(third + 1)}
+    while not street.keys.is_there(third + 1):
+        street.keys.make_early(third + 1)
+    street.keys.use(third + 1)
+    assert key_files() == kept(third, third + 1)
+
+
+@pytest.mark.parametrize("name", ["keys-x.bin", "keys-1.bin", "keys-1-2-3.bin", "keys--1-2.bin"])
+def test_a_file_that_only_looks_like_keys_is_left_alone(folder: Path, name: str) -> None:
+    street = Street(5, 2)
+    Path(name).write_bytes(b"somebody's")
+    street.keys.check()
+    street.keys.use(FIRST_DAY + 1)
+    street.keys.use(FIRST_DAY + 2)
+    assert key_files() == kept(FIRST_DAY + 1, FIRST_DAY + 2) | {name}

@@ -529,7 +529,7 @@ def test_slots_that_a_step_makes_short_would_be_caught(
     """The positive control: a meter that goes on with the running slot after a step."""
 
     def careless(slots: Any, now_ms: int) -> None:
-        slots._whole_from_s = 0
+        slots._whole_from_s = slots._quiet_to_ms = 0
 
     monkeypatch.setattr(live.LiveSlots, "jumped", careless)
     meter, street = make()

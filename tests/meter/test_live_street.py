@@ -144,6 +144,8 @@ class Told:
         announced = self.aggregator.announce(number).items()
         answers = [self.meters[i].link.request("announce", **f).body for i, f in announced]
         assert all(verdict.accepted for verdict in self.aggregator.accept(answers))
+        # Each took its time to answer.
+        self.run_to(self.true_ms + 4000)
         slot = self.aggregator.close(number)
         assert slot.state == DONE and len(slot.reports) == len(QUARTZ_PPB)
         return self.aggregator.total_wh(slot)

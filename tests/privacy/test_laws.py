@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from hushfw.core import noise
-from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
+from hushmeter.privacy.laws import delta_of_total, mean_abs_noise, noise_half_width
 
 FALSE_ALARM = 1e-6
 Z = float(stats.norm.isf(FALSE_ALARM / 2))
@@ -172,3 +172,19 @@ def test_the_band_of_a_small_scale_is_the_least_that_covers_what_it_says(
     covered = float(chances[np.abs(values) <= width].sum())
     assert width == int(width) and covered >= 0.95
     assert float(chances[np.abs(values) <= width - 1].sum()) < 0.95
+
+
+def test_delta_counts_every_bounded_share_and_no_exact_one() -> None:
+    assert delta_of_total(1.0, 0) == 0
+    assert delta_of_total(1.0, 100) == pytest.approx(100 * (1 + exp(1)) / 2**64)
+    assert delta_of_total(5000.0, 1) == 1
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 4.0])
+def test_delta_is_enough_for_the_worst_laws_that_far_from_the_exact_ones(epsilon: float) -> None:
+    """Two exact laws at the ratio e^epsilon, each moved by the distance where it hurts most."""
+    tau = 1e-3
+    high = 0.5
+    low = high / exp(epsilon)
+    needed = (high + tau) - exp(epsilon) * (low - tau)
+    assert needed == pytest.approx(delta_of_total(epsilon, 1) * 2**64 * tau)

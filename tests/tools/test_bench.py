@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import tools.bench.__main__
 from tools.bench.figures import Benchmark, Figure, Result, Skipped, run_topic
 from tools.bench.measure import PeakMemory, in_fresh_process, kib
+from tools.bench.picture import lines_of
 from tools.bench.show import amount
 from tools.bench.topics import all_topics
 
@@ -129,3 +133,27 @@ def test_a_field_that_is_not_there_is_an_error() -> None:
     assert kib("/proc/self/status", "VmRSS") > 1000
     with pytest.raises(LookupError, match="VmNothing"):
         kib("/proc/self/status", "VmNothing")
+
+
+def test_a_picture_is_written_of_a_topic_that_asks_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow(quick: bool) -> Iterator[Figure]:
+        return (Figure("ours", size, "s", (size / 1e3,)) for size in (1, 10))
+
+    topics = {name: Benchmark(name, "X", "", "things", grow, name == "b") for name in "ab"}
+    monkeypatch.setattr(tools.bench.__main__, "TOPICS", topics)
+    done = CliRunner().invoke(tools.bench.__main__.main, ["--out", str(tmp_path / "bench.json")])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.png", "bench.json"]
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_has_a_line_for_each_case_of_two_sizes_or_more() -> None:
+    figures = [Figure("ours", size, "s", (size / 1e3,)) for size in (1, 10)]
+    figures += [Figure("solver", size, "s", (1.0,), peer="ours") for size in (1, 10)]
+    figures += [Figure("once", 1, "s", (1.0,)), Figure("rate", 1, "/s", (1.0,))]
+    lines = lines_of(Result(Benchmark("x", "X", "", "things", iter), figures, []))
+    assert [line.get_label() for line in lines] == ["ours", "solver"]
+    assert lines[0].get_color() == lines[1].get_color()
+    assert lines[0].get_marker() != lines[1].get_marker()

@@ -73,6 +73,20 @@ CASES = {
         "masks of a report, keys read",
         "masks of an answer, keys read",
     },
+    "Curves and noise": {
+        "X25519, big integers",
+        "Ed25519 signature, big integers",
+        "Ed25519 verification, big integers",
+        "noise share, big integers",
+    },
+    "Paillier, 2048 bits": {
+        "encryption from the pool, big integers",
+        "pool entry, 256-bit exponent, big integers",
+        "naive encryption by windows, big integers",
+        "naive encryption by pow, big integers",
+        "naive encryption by pow / pool entry, 256-bit exponent, big integers",
+        "free heap, enrolled, pool of 8 full",
+    },
 }
 FLASH = Flash(bytes=8192, erase_bytes=4096, program_bytes=256)
 

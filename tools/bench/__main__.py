@@ -29,20 +29,27 @@ def main(only: tuple[str, ...], quick: bool, as_json: bool, out: Path) -> None:
     console = Console(stderr=as_json, width=None if Console().is_terminal else 160)
     facts = machine_facts()
     console.print(show.machine_line(facts))
-    topics = {}
+    topics, pictures = {}, {}
     for name in only or TOPICS:
         with console.status(TOPICS[name].title):
             result = run_topic(TOPICS[name], quick)
         topics[name] = result.as_json()
+        if TOPICS[name].picture:
+            # Loaded here, since it loads matplotlib.
+            from tools.bench import picture
+
+            pictures[out.with_name(f"{name}.png")] = picture.draw(result)
         if not as_json:
             console.print(show.table(result))
     text = json.dumps({"quick": quick, "machine": facts, "topics": topics}, indent=2)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n", encoding="utf-8")
+    for path, png in pictures.items():
+        path.write_bytes(png)
     if as_json:
         click.echo(text)
     else:
-        console.print(f"written to {out}")
+        console.print(f"written to {', '.join(map(str, (out, *pictures)))}")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ class Benchmark:
         What the sizes count.
     run:
         Measures; True means small sizes and few repeats.
+    picture:
+        Whether a picture of how time grows with size is written beside the figures.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Benchmark:
     about: str
     sizes: str
     run: Callable[[bool], Iterator[Figure | Skipped]]
+    picture: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from tools.bench.measure import machine_facts
 from tools.bench_board import show
 from tools.bench_board.alone import measure_board, measure_firmware, measure_street
 from tools.bench_board.backends import Backend, firmware_source, make_backend
+from tools.bench_board.crypto import parts as crypto_parts
 from tools.bench_board.figures import LARGE, Failure, Row, Rows
 from tools.bench_board.flash import measure_flash
 from tools.bench_board.life import measure_life
@@ -73,7 +74,8 @@ def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
     alone = [Task(0, partial(measure_board, board, quick)), *parts]
     few = tuple(size for size in members if size <= LARGE)
     heaps = back_to_back(board, few, QUICK_SLOTS if quick else SLOTS)
-    return [firmware, *lives, *chip, *heaps, *alone]
+    crypto = [Task(0, part) for part in crypto_parts(board, quick, max(few, default=MEMBERS[0]))]
+    return [firmware, *lives, *chip, *heaps, *alone, *crypto]
 
 
 def back_to_back(board: str, members: tuple[int, ...], count: int) -> list[Task]:

@@ -9,12 +9,17 @@ its time which were read lately.
 
 The table is a file: magic HCMB, version 1, teeth, bytes of n, bits of the exponent, SHA-256 of n
 (big-endian), then 2^teeth pairs as `pairs` has them. It is the household's or the utility's; who
-puts it on the meter checks its SHA-256.
+puts it on the meter checks its SHA-256, and whoever uses it that its entries are these powers:
+under a table of ones a ciphertext would hide nothing.
+
+    comb = Comb(file, length, n, 256)
+    for _ in comb.steps(exponent):
+        pace.point()
+    comb.number.value()
 """
 
 import struct
 
-from hushfw.core import pace
 from hushfw.core.errors import HushError
 from hushfw.core.pairs import Accumulator, to_bytes
 from hushfw.port import sha256
@@ -55,10 +60,11 @@ class Comb:
             _refuse("version %d is unknown; this firmware reads %d" % (version, VERSION))
         if not 1 <= self.teeth <= MOST_TEETH:
             _refuse("it has %d teeth; 1 to %d are read" % (self.teeth, MOST_TEETH))
-        if not LEAST_EXPONENT_BITS <= self.exponent_bits <= MOST_EXPONENT_BITS:
+        bits = self.exponent_bits
+        if bits % 8 or not LEAST_EXPONENT_BITS <= bits <= MOST_EXPONENT_BITS:
             _refuse(
-                "its exponents have %d bits; %d to %d are allowed"
-                % (self.exponent_bits, LEAST_EXPONENT_BITS, MOST_EXPONENT_BITS)
+                "its exponents have %d bits; %d to %d in whole bytes are allowed"
+                % (bits, LEAST_EXPONENT_BITS, MOST_EXPONENT_BITS)
             )
         if found_size != size or key != sha256(modulus.to_bytes(size, "big")):
             _refuse("it is for another key")
@@ -68,29 +74,70 @@ class Comb:
         self._file = file
         self._columns = columns_of(self.exponent_bits, self.teeth)
         self._entry = bytearray(2 * size)
-        self._number = Accumulator(modulus, size)
         self._size = size
+        self.exponent_bytes = bits >> 3
+        self.number = Accumulator(modulus, size)
 
-    def power(self, exponent):
-        """base^exponent as a pair in bytes; exponent is little-endian, `exponent_bits` long."""
-        number, entry = self._number, self._entry
-        for column in range(self._columns - 1, -1, -1):
-            self._read(exponent, column)
-            if column == self._columns - 1:
-                number.load(entry)
-            else:
-                number.square()
-                pace.point()
-                number.multiply(entry)
-            pace.point()
-        return to_bytes(number.value(), self._size)
+    def steps(self, exponent):
+        """Leaves base^exponent in `number`; yields between its squares and products.
 
-    def _read(self, exponent, column):
-        which = 0
+        exponent: little-endian, `exponent_bytes` of them.
+        """
+        if len(exponent) != self.exponent_bytes:
+            raise HushError("internal", "an exponent has %d bytes" % len(exponent))
+        number, entry = self.number, self._entry
+        for _ in number.prepare(self._columns - 1):
+            yield
+        self._read(self._place(exponent, self._columns - 1))
+        number.load(entry)
+        for column in range(self._columns - 2, -1, -1):
+            number.square()
+            yield
+            self._read(self._place(exponent, column))
+            number.multiply(entry)
+            yield
+
+    def _place(self, exponent, column):
+        """Which entry a column asks for: a bit from every row."""
+        place = 0
         for tooth in range(self.teeth):
             bit = tooth * self._columns + column
             if bit < self.exponent_bits:
-                which |= (exponent[bit >> 3] >> (bit & 7) & 1) << tooth
-        self._file.seek(HEADER_BYTES + 2 * self._size * which)
+                place |= (exponent[bit >> 3] >> (bit & 7) & 1) << tooth
+        return place
+
+    def _read(self, place):
+        self._file.seek(HEADER_BYTES + len(self._entry) * place)
         if self._file.readinto(self._entry) != len(self._entry):
-            _refuse("it ends before its entry %d" % which)
+            _refuse("it ends before its entry %d" % place)
+
+    def check_steps(self, base):
+        """Refuses a table that is not of this base (a pair in bytes); yields between pieces.
+
+        Entry 2^i is entry 2^(i-1) squared `columns` times; every other is a product of two before.
+        """
+        number, entry = self.number, self._entry
+        one = bytes((1,)) + bytes(2 * self._size - 1)
+        for place in range(1 << self.teeth):
+            top = 1
+            while 2 * top <= place:
+                top *= 2
+            if place < 2:
+                number.load(base if place else one)
+            elif place == top:
+                self._read(place >> 1)
+                number.load(entry)
+                number.resume(number.keep())
+                for _ in range(self._columns):
+                    number.square()
+                    yield
+            else:
+                self._read(top)
+                number.load(entry)
+                self._read(place - top)
+                number.multiply(entry)
+                yield
+            self._read(place)
+            if to_bytes(number.value(), self._size) != entry:
+                _refuse("its entry %d is not the power that it must be" % place)
+            yield

@@ -20,6 +20,11 @@ MAX_CAPACITY_WH = 1000000
 DRIVERS = ("replay", "level")
 ACTUATORS = ("none", "log")
 SOURCES = ("link", "file")
+SAMPLERS = ("exact", "bounded")
+LEAST_AFTER_MS, MOST_AFTER_MS = 100, 8000
+RANDOMNESS = ("comb", "naive")
+WHEN_EMPTY = ("wait", "fail")
+MOST_POOL = 64
 
 _TOP = (
     "version",
@@ -37,7 +42,13 @@ _TOP = (
     "home_log_kib",
 )
 # A field that is absent stands for its value here; none of these decides privacy.
-_DEFAULTS = {"watchdog_ms": 0}
+_DEFAULTS = {
+    "watchdog_ms": 0,
+    "paillier": None,
+    "noise_sampler": "exact",
+    "report_after_ms": 5000,
+    "answer_after_ms": 2000,
+}
 _LEVEL_FIELDS = ("pin", "zero", "num", "den", "n")
 _BATTERY_FIELDS = (
     "minimum_wh",
@@ -200,7 +211,17 @@ def check(config):
     _modes(config)
     _integer("home_log_kib", config["home_log_kib"], 4, 1 << 20)
     _watchdog(optional(config, "watchdog_ms"))
+    _paillier(optional(config, "paillier"))
+    _choice("noise_sampler", optional(config, "noise_sampler"), SAMPLERS)
+    _offsets(config)
     return config
+
+
+def complete(config):
+    """A configuration with all the fields that may be absent."""
+    full = dict(_DEFAULTS)
+    full.update(config)
+    return full
 
 
 def optional(config, name):
@@ -211,6 +232,28 @@ def optional(config, name):
 def _watchdog(timeout_ms):
     if timeout_ms != 0 or isinstance(timeout_ms, bool):
         _integer("watchdog_ms", timeout_ms, LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS)
+
+
+def _offsets(config):
+    """When messages leave, after what they answer to; only who measures has a clock for it."""
+    for name in ("report_after_ms", "answer_after_ms"):
+        if name in config and not live(config):
+            _refuse(name, "needs a driver that measures: a replayed clock belongs to the host")
+        _integer(name, optional(config, name), LEAST_AFTER_MS, MOST_AFTER_MS)
+
+
+def _paillier(settings):
+    """How a meter that encrypts does so, and the SHA-256 of the key and the table it is given."""
+    if settings is None:
+        return
+    is_comb = isinstance(settings, dict) and settings.get("randomness") != "naive"
+    fields = ("randomness", "pool", "when_empty", "key_sha256")
+    _keys("paillier.", settings, fields + (("table_sha256",) if is_comb else ()))
+    _choice("paillier.randomness", settings["randomness"], RANDOMNESS)
+    _integer("paillier.pool", settings["pool"], 1, MOST_POOL)
+    _choice("paillier.when_empty", settings["when_empty"], WHEN_EMPTY)
+    for name in fields[3:] + (("table_sha256",) if is_comb else ()):
+        _key("paillier." + name, settings[name])
 
 
 def _modes(config):

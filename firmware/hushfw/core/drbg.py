@@ -16,6 +16,8 @@ the buffer is erased for certain.)
     source.below(6)     # uniform on 0..5, exactly
 """
 
+import struct
+
 from hushfw import port
 from hushfw.core.errors import HushError
 
@@ -25,6 +27,7 @@ MAX_REQUEST = 1024
 RESEED_INTERVAL = 1 << 48
 _BLOCK = 16
 _V_MASK = (1 << 128) - 1
+_LOW = 0xFFFF
 
 
 class Source:
@@ -120,6 +123,20 @@ class Drbg(Source):
         return stream[:n]
 
     def _stream(self, n):
+        """Encrypts V+1, V+2, ...; n is a whole number of blocks."""
+        low = self._v & _LOW
+        if low + n // _BLOCK > _LOW:
+            return self._carrying_stream(n)
+        # Only the last two bytes of the counter change: they are written as small integers.
+        head = (self._v >> 16).to_bytes(_BLOCK - 2, "big")
+        counters = bytearray((head + bytes(2)) * (n // _BLOCK))
+        for at in range(_BLOCK - 2, n, _BLOCK):
+            low += 1
+            struct.pack_into(">H", counters, at, low)
+        self._v += n // _BLOCK
+        return self._aes.encrypt(counters)
+
+    def _carrying_stream(self, n):
         counters = bytearray(n)
         v = self._v
         for at in range(0, n, _BLOCK):

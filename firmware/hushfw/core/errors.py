@@ -37,6 +37,11 @@ CODES = {
     "wrong_board": 28,
     "safe_mode": 29,
     "bad_clock": 30,
+    "bad_key": 31,
+    "bad_table": 32,
+    "bad_ciphertext": 33,
+    "overflow": 34,
+    "pool_empty": 35,
 }
 
 NAMES = {number: name for name, number in CODES.items()}

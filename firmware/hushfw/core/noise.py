@@ -14,7 +14,9 @@ formula checks it: with c = 1/n,
 
     sum_G z^G E[t^owned | G] = exp(sum_L (c t^L + 1 - c) z^L / L) = (1 - t z)^-c (1 - z)^-(1-c)
 
-and weighting G by (1 - p) p^G, which sets z = p, leaves ((1 - p) / (1 - p t))^c.
+and weighting G by (1 - p) p^G, which sets z = p, leaves ((1 - p) / (1 - p t))^c. With t for
+the first colour and s for the second it leaves the product of two such functions: the parts of two
+colours are independent, so one urn gives P1 and P2 at once. (If n = 1 there is but one colour.)
 
 The coin exp(-a/b) and the geometric law made from it follow Canonne, Kamath and Steinke (2020),
 "The discrete Gaussian for differential privacy", algorithms 1 and 2. Every decision compares an
@@ -33,29 +35,41 @@ from hushfw.core.errors import HushError
 
 def share(source, n, scale_num, scale_den):
     """One meter's noise in Wh when n meters count: lambda is scale_num / scale_den Wh."""
-    return polya(source, n, scale_num, scale_den) - polya(source, n, scale_num, scale_den)
+    _check_count(n)
+    if n == 1:
+        first = geometric(source, scale_num, scale_den)
+        return first - geometric(source, scale_num, scale_den)
+    first, second = split(source, geometric(source, scale_num, scale_den), n)
+    return first - second
 
 
 def polya(source, n, scale_num, scale_den):
     """Negative binomial with r = 1/n and p = exp(-scale_den / scale_num); geometric if n = 1."""
+    _check_count(n)
+    return split(source, geometric(source, scale_num, scale_den), n)[0]
+
+
+def _check_count(n):
     if n < 1:
         raise HushError("bad_config", "%d noise shares; at least 1 is needed" % n)
-    return split(source, geometric(source, scale_num, scale_den), n)
 
 
 def split(source, total, n):
-    """The part of `total` balls that falls to one of n colours in a Polya urn."""
+    """The parts of `total` balls that fall to the first and the second of n colours in an urn."""
     below = source.below
-    owned = 0
+    first = second = 0
     while total:
         pace.point()
         # One draw decides both: the quotient is what the cycle leaves over, the rest its colour.
         draw = below(n * total)
         left = draw // n
-        if draw - left * n == 0:
-            owned += total - left
+        colour = draw - left * n
+        if colour == 0:
+            first += total - left
+        elif colour == 1:
+            second += total - left
         total = left
-    return owned
+    return first, second
 
 
 def geometric(source, scale_num, scale_den):

@@ -34,7 +34,8 @@ class PureResidue:
     def __init__(self, modulus, size):
         self._modulus = modulus
         self._size = size
-        self._number = 1
+        self._number = None
+        self.clear()
 
     def __repr__(self):
         return "Residue(...)"
@@ -76,10 +77,6 @@ class PureAccumulator(PureResidue):
     """The definition for pairs; value is the two halves as integers."""
 
     PARTS = 2
-
-    def __init__(self, modulus, size):
-        super().__init__(modulus, size)
-        self.clear()
 
     def __repr__(self):
         return "Accumulator(...)"

@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "attack": Entry("attack", "attack", "Play attacks on a street, undefended and defended."),
     "authority": Entry("authority", "authority", "Make a street's authority key, or show it."),
     "boards": Entry("boards", "boards", "List the boards, with what was checked of each."),
     "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
@@ -40,7 +41,9 @@ COMMANDS = {
     "homes": Entry("homes", "homes", "Make the loads of synthetic homes, with the truth."),
     "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
     "leakage": Entry("leakage", "leakage", "Say how many bits leak, with bounds and certificates."),
+    "market": Entry("market", "market", "Trade on a local market that nobody can spy on."),
     "monitor": Entry("monitor", "monitor", "Show what a meter says, live."),
+    "paillier": Entry("paillier", "paillier", "Make a home's key for encrypted readings."),
     "provision": Entry("provision", "provision", "Make a board a meter of a street."),
     "study": Entry("study", "study", "Run a publication's experiments again, into one page."),
 }

@@ -23,7 +23,7 @@ from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT, Battery
 from hushmeter.cli.battery import batteries, battery_options
 from hushmeter.cli.guests import Guests, check_port_options
-from hushmeter.cli.values import positive_fraction
+from hushmeter.cli.values import noise_sampler_option, positive_fraction
 from hushmeter.cluster.store import Store
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.controller import ControllerPlan
@@ -135,6 +135,7 @@ def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
 @click.option("--force", is_flag=True, help="Put a --seed, which is insecure, onto real boards.")
 @click.option("--seed", help="Replaces all entropy: repeatable and insecure.")
 @click.option("--gamma-noise", is_flag=True, help="The paper's gamma shares, in fixed point.")
+@noise_sampler_option
 @click.option(
     "--provision-pairs/--agree-pairs", default=None,
     help="Keys and pair secrets made on the host (insecure), or agreed by the meters. "
@@ -180,6 +181,7 @@ def emulate(  # noqa: PLR0913
         absences=_absences(meters, slots, dropouts, dropout_phase),
         seed=options["seed"],
         gamma_noise=options["gamma_noise"],
+        noise_sampler=options["noise_sampler"],
         provision_pairs=_provision_pairs(options["provision_pairs"], meters),
         boards=_boards(options["board"], meters),
         street=options["street"],

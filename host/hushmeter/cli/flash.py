@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress
 from hushmeter.cli.ask import accept_option, confirmed, image_consent
 from hushmeter.cli.image import fetch
 from hushmeter.devices.boards import Board, load_board
-from hushmeter.devices.flash import Job, choose_method, consequences
+from hushmeter.devices.flash import Job, check_erase, choose_method, consequences
 from hushmeter.devices.flash import flash as flash_board
 from hushmeter.devices.formats import check_image
 from hushmeter.devices.images import digest_of, expected_digest, find_image
@@ -112,6 +112,7 @@ def flash(
     path, source = _image_for(board, own, accept)
     check_image(path, board)
     job = Job(board, path, way, device, drive, erase)
+    check_erase(job)
     for sentence in consequences(job):
         click.echo(sentence, err=True)
     if not yes and not confirmed(f"Write {path.name} to board {board.name}?", "--yes"):

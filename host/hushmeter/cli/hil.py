@@ -122,7 +122,8 @@ def _lines(boards: list[BoardRuns]) -> Iterator[str]:
     """What failed and what was not run, by name, for people."""
     for board in boards:
         newest = board.newest
-        yield f"{board.label}: {len(board.runs)} runs, the newest of {newest.began}"
+        count = len(board.runs)
+        yield f"{board.label}: {count} run{'s'[: count > 1]}, the newest of {newest.began}"
         for test in newest.with_outcome("failed", "skipped", "not_run"):
             outcome = test.outcome.replace("_", " ")
             yield f"  {outcome}: {test.name}: {test.reason}"

@@ -12,8 +12,10 @@ from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT
 from hushmeter.cli.battery import battery_options, controller_on_a_board
 from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
-from hushmeter.cli.values import positive_fraction, settings
+from hushmeter.cli.values import noise_sampler_option, positive_fraction, settings
 from hushmeter.cluster.keyfile import read_authority
+from hushmeter.crypto.on_meter import NO_ENCRYPTION, Encryption, encryption_on_a_meter
+from hushmeter.crypto.paillier import owner_of
 from hushmeter.devices.boards import Board, load_board
 from hushmeter.devices.meter_plan import Floors, MeterPlan, configuration
 from hushmeter.devices.provision_board import (
@@ -23,6 +25,7 @@ from hushmeter.devices.provision_board import (
 )
 from hushmeter.devices.provision_board import provision as provision_board
 from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs
 
 _SIMPLE = "none"
 
@@ -37,11 +40,13 @@ def _epsilon(text: str) -> Fraction:
 def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
     watchdog_ms = options["watchdog_ms"]
     controller = controller_on_a_board(options)
+    authority = read_authority(options["authority"])
+    encryption = _encryption(options, authority)
     return MeterPlan(
         meter_id=options["meter_id"],
         street=options["street"],
         board=board.name,
-        authority_key=read_authority(options["authority"]),
+        authority_key=authority,
         floors=Floors(
             options["least_members"],
             options["least_honest"],
@@ -49,13 +54,34 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
             options["shortest_slot_s"],
         ),
         controller=controller.to_config(),
-        tables=controller.files(),
+        tables={**controller.files(), **encryption.files},
+        paillier=encryption.settings,
         driver=driver_settings(board, options["driver"], options["driver_set"]),
         export=options["export"],
         actuator=options["actuator"],
         permitted_modes=options["permit"],
         home_log_kib=options["home_log_kib"],
         watchdog_ms=default_watchdog_ms(board) if watchdog_ms is None else watchdog_ms,
+        noise_sampler=options["noise_sampler"],
+        report_after_ms=options["report_after_ms"],
+        answer_after_ms=options["answer_after_ms"],
+    )
+
+
+def _encryption(options: dict[str, Any], authority: bytes) -> Encryption:
+    """What the meter needs to encrypt under the home's key, if it shall."""
+    key, table = options["paillier_key"], options["comb_table"]
+    if key is None:
+        if table is not None:
+            raise HushmeterError("--comb-table needs the --paillier-key that it was made for")
+        return NO_ENCRYPTION
+    return encryption_on_a_meter(
+        key.read_bytes(),
+        None if table is None else table.read_bytes(),
+        owner_of(options["street"], options["meter_id"]),
+        authority,
+        options["pool"],
+        options["when_empty"],
     )
 
 
@@ -143,12 +169,38 @@ def _lines(done: Provisioned) -> list[str]:
 @click.option(
     "--watchdog-ms", type=int, metavar="N", help="0 for none. [default: the board's longest]"
 )
+@noise_sampler_option
+@click.option(
+    "--report-after-ms", type=int, metavar="N",
+    help="A report leaves so long after its slot's end; for a driver that measures. "
+    "[default: the firmware's, 5000]",
+)  # fmt: skip
+@click.option(
+    "--answer-after-ms", type=int, metavar="N",
+    help="An answer leaves so long after its announcement; likewise. [default: 2000]",
+)  # fmt: skip
 @click.option(
     "--home-log-kib",
     type=int,
     default=64,
     show_default=True,
     help="Room for the home's own record.",
+)
+@click.option(
+    "--paillier-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The home's public file: encrypt readings under it.",
+)
+@click.option(
+    "--comb-table",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its table; without one each encryption takes a board many seconds.",
+)
+@click.option(
+    "--pool", type=int, default=8, show_default=True, help="Encryptions made ready in idle time."
+)
+@click.option(
+    "--when-empty", type=click.Choice(config.WHEN_EMPTY), default="wait", show_default=True
 )
 @click.option(
     "--replace-identity", is_flag=True, help="Give up the board's key, journal and rosters."
@@ -183,10 +235,15 @@ def provision(
     board = load_board(board_name)
     plan = _plan(board, options)
     configuration(plan)
-    with prompt_of(port, board, patience_s) as console:
-        done = provision_board(
-            console, board, plan, replace_identity=replace_identity, patience_s=patience_s
-        )
-    if out is not None:
-        out.write_text(json.dumps(done.to_dict(), indent=2) + "\n")
-    click.echo(json.dumps(done.to_dict(), indent=2) if as_json else "\n".join(_lines(done)))
+    with Outputs() as outputs:
+        # Before the board is changed: a line that cannot be written must not cost a visit to it.
+        line = outputs.open(out) if out is not None else None
+        with prompt_of(port, board, patience_s) as console:
+            done = provision_board(
+                console, board, plan, replace_identity=replace_identity, patience_s=patience_s
+            )
+        text = json.dumps(done.to_dict(), indent=2)
+        # The board is a meter now, whatever becomes of the file.
+        click.echo(text if as_json else "\n".join(_lines(done)))
+        if line is not None:
+            line.write(f"{text}\n".encode())

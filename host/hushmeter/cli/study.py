@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hushmeter.cli.study_cascade import cascade
+from hushmeter.cli.study_dream import dream
 from hushmeter.cli.study_leakage_hil import leakage_hil
+from hushmeter.cli.study_market import market
 from hushmeter.cli.study_power import power
 from hushmeter.errors import HushmeterError
 
@@ -44,7 +46,9 @@ def study() -> None:
 
 
 study.add_command(cascade)
+study.add_command(dream)
 study.add_command(leakage_hil)
+study.add_command(market)
 study.add_command(power)
 
 

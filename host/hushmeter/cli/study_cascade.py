@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for data, pictures and page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def cascade(quick: bool, seed: int, out: Path | None, as_json: bool) -> None:
-    """What two batteries in series leak, Fig. 2 and better (Liu, Lee and Khisti).
+    """What two batteries in series leak: figure 2 and better (Liu, Lee and Khisti).
 
     \b
     Example:

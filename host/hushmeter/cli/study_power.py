@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for data, pictures and page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def power(quick: bool, out: Path | None, as_json: bool) -> None:
-    """The least leakage with a second source, Figs. 3 to 8 (Gómez-Vilardebó and Gündüz, 2015).
+    """Leakage with a second source: figures 3 to 8 (Gómez-Vilardebó and Gündüz, 2015).
 
     \b
     Example:

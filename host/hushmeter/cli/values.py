@@ -5,9 +5,19 @@ from fractions import Fraction
 
 import click
 
+from hushfw.core.config import SAMPLERS
 from hushmeter.errors import HushmeterError
 
 _EXPONENT_DIGITS = 3
+
+
+noise_sampler_option = click.option(
+    "--noise-sampler",
+    type=click.Choice(SAMPLERS),
+    default=SAMPLERS[0],
+    show_default=True,
+    help="Of noise shares: bounded takes the same time whatever it draws, and adds 2^-64 of delta.",
+)
 
 
 def settings(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:

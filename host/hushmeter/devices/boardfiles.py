@@ -40,7 +40,7 @@ def h_list(folder):
             found[path + "/"] = 0
             found.update(h_list(path))
         else:
-            found[path] = os.stat(path)[6]
+            found[path] = entry[3] if len(entry) > 3 else os.stat(path)[6]
     return found
 def h_digest(path):
     digest, piece = hashlib.sha256(), bytearray(1024)
@@ -107,8 +107,9 @@ class BoardFiles:
         except BoardError as error:
             raise HushmeterError(
                 f"{console.address.device} has no filesystem that works: {error.message}",
-                hint="what is on it may still be read with mpremote; hushmeter flash, with its "
-                "option to erase, makes a new one, and everything on the board is lost",
+                hint="what is on it may still be read with mpremote; an empty one is made by "
+                "hushmeter flash --erase, or on a board with a drive by an image that erases the "
+                "flash",
             ) from error
 
     def room(self) -> Room:

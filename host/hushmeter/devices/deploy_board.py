@@ -22,6 +22,8 @@ from hushmeter.devices.firmware import Firmware
 from hushmeter.devices.meterlink import PATIENCE_S, Health, NoMeter, await_health
 from hushmeter.errors import HushmeterError
 
+_OF_THIS_MACHINE = "host"
+
 
 class DeployFailed(HushmeterError):
     """The new firmware did not come up; the message says what runs now."""
@@ -153,12 +155,17 @@ def check_interpreter(identity: Identity, board: Board, firmware: Firmware) -> N
         return
     native = firmware.architecture != "none"
     same = identity.mpy == firmware.mpy if native else _major(identity.mpy) == _major(firmware.mpy)
-    if not same or (native and identity.architecture != firmware.architecture):
+    # A process was compiled for by the machine that it runs on.
+    loads = ("none", _OF_THIS_MACHINE, identity.architecture)
+    if not same or firmware.architecture not in loads:
+        advice = f"put the board's own image on: hushmeter flash --board {board.name}"
+        if board.image is None:
+            advice = f"send the sources: hushmeter deploy --board {board.name} --source"
         raise WrongBoard(
             f"MicroPython {identity.version} at the port loads bytecode {identity.mpy} with native "
             f"code {identity.architecture}; the firmware for {board.name} is {firmware.mpy}, "
             f"{firmware.architecture}",
-            hint=f"put the board's own image on: hushmeter flash --board {board.name}",
+            hint=advice,
         )
 
 

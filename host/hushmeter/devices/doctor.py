@@ -4,7 +4,7 @@ A meter that answers is asked how it is; nothing on it changes. Where none answe
 files are to be looked at as well, the board is taken to its prompt, looked at and restarted.
 """
 
-from hushmeter.devices import deploy_plan
+from hushmeter.devices import deploy_plan, ports
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board, recognise
 from hushmeter.devices.console import Console, Identity, PromptError
@@ -117,11 +117,16 @@ def _look_at_prompt(seen: Examination, console: Console, board: Board | None) ->
         files = BoardFiles(console)
         found = deploy_plan.look(files)
         config = files.read(CONFIG_FILE) if CONFIG_FILE in found.sizes else None
+    except (PromptError, ports.PortError) as error:
+        # Nothing is known of the files, so nobody is to erase them.
+        seen.add("no_answer", error.message, error.hint or "try again")
+        return False
     except HushmeterError as error:
         seen.add(
             "filesystem",
             f"the filesystem cannot be read: {error.message}",
-            "copy what can be read with mpremote; then hushmeter flash --erase makes a new one",
+            "copy what can be read with mpremote; then make a new one: hushmeter flash --erase, or "
+            "an image that erases the flash on a board with a drive",
         )
         return False
     about_room(seen, found.room.free_bytes)

@@ -22,7 +22,8 @@ ADVICE = {
     "storage": "the meter masks nothing while its storage is damaged. Give up its key and enrol it "
     "anew: hushmeter provision --port {port} --replace-identity ...",
     "entropy": "reset the board; if it stays so, its random source is broken: take another board",
-    "wrong_board": "provision it for this board: hushmeter provision --port {port} ...",
+    "wrong_board": "files of another board were put on this one: if it has a key, that is on both "
+    "now, so give it up: hushmeter provision --port {port} --replace-identity ...",
     "busy": "too much is kept for this board's memory: shorten the roster's expiry, or enrol it "
     "in a smaller street",
 }
@@ -105,7 +106,8 @@ def about_meter(seen: Examination, board: Board | None) -> None:
         code = problem.partition(":")[0]
         advice = ADVICE.get(code, "hushmeter deploy --port {port} --force")
         seen.add(code, f"the meter does not work: {problem}", advice)
-    if board is not None and hello["board"] not in ("", board.name):
+    known = {finding.code for finding in seen.findings}
+    if board is not None and hello["board"] not in ("", board.name) and "wrong_board" not in known:
         seen.add(
             "wrong_board",
             f"the meter is configured for board {hello['board']}, not for {board.name}",

@@ -72,6 +72,16 @@ def choose_method(board: Board, method: str | None) -> Method:
     raise HushmeterError(f"board {board.name} is not flashed with {method}; it takes: {ways}")
 
 
+def check_erase(job: Job) -> None:
+    """Refuse to erase in a way that cannot."""
+    if job.erase and job.method != "esptool":
+        raise HushmeterError(
+            f"--erase needs the method esptool, not {job.method}",
+            hint="a board with a drive is erased by an image made for that; its makers have one "
+            "(flash nuke)",
+        )
+
+
 def consequences(job: Job) -> list[str]:
     """What the user should know before it is done, a sentence each."""
     if job.erase:
@@ -111,8 +121,7 @@ def flash(job: Job, progress: Progress | None = None, echo: programs.Echo | None
         It could not be done; the hint is the next step.
     """
     loader = job.board.loader
-    if job.erase and job.method != "esptool":
-        raise HushmeterError(f"--erase needs the method esptool, not {job.method}")
+    check_erase(job)
     if job.method == "esptool" and loader is not None and loader.esp is not None:
         _esptool(job, loader.esp, echo)
     elif job.method == "picotool":

@@ -57,11 +57,19 @@ class MeterPlan:
     permitted_modes:
         Weakening modes that this meter may ever take part in.
     tables:
-        Policies of the controller by the names of their files on the meter.
+        Policies of the controller, and the key and comb of :mod:`hushmeter.crypto.on_meter`, by the
+        names of their files on the meter.
+    paillier:
+        How the meter encrypts: the device's own object; None where it does not.
     watchdog_ms:
         The board resets after a hang of this length; 0 for no watchdog.
     fixed_seed:
         Text that replaces all entropy; None on a real meter.
+    noise_sampler:
+        ``exact``, or ``bounded``: the same time for every share, within 2^-64 of its law.
+    report_after_ms, answer_after_ms:
+        When the messages of a meter that measures leave, after the slot's end and after the
+        announcement; None for the device's own.
     """
 
     meter_id: int
@@ -80,6 +88,10 @@ class MeterPlan:
     home_log_kib: int = 64
     watchdog_ms: int = 0
     tables: Mapping[str, bytes] = field(default_factory=dict)
+    paillier: Mapping[str, Any] | None = None
+    noise_sampler: str = "exact"
+    report_after_ms: int | None = None
+    answer_after_ms: int | None = None
 
 
 def configuration(plan: MeterPlan) -> dict[str, Any]:
@@ -112,7 +124,13 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
         "provisioned_pairs": plan.provisioned_pairs,
         "home_log_kib": plan.home_log_kib,
         "watchdog_ms": plan.watchdog_ms,
+        "noise_sampler": plan.noise_sampler,
     }
+    for name in ("report_after_ms", "answer_after_ms"):
+        if getattr(plan, name) is not None:
+            settings[name] = getattr(plan, name)
+    if plan.paillier is not None:
+        settings["paillier"] = dict(plan.paillier)
     try:
         device_config.check(settings)
     except HushError as error:
@@ -151,11 +169,18 @@ def more_than_any_boots() -> int:
 
 
 class Whose(msgspec.Struct, frozen=True):
-    """Whose meter a configuration on a board says that this is."""
+    """Whose meter a configuration on a board says that this is.
+
+    Attributes
+    ----------
+    authority_key:
+        As it stands there, in hexadecimal digits; "" where it does not.
+    """
 
     meter_id: Annotated[int, Meta(ge=1, lt=1 << 32)]
     street: Annotated[str, Meta(max_length=32)]
     board: Annotated[str, Meta(max_length=32)]
+    authority_key: str = ""
 
     @staticmethod
     def said_by(config: bytes | None) -> Whose | None:
@@ -164,6 +189,23 @@ class Whose(msgspec.Struct, frozen=True):
             return msgspec.json.decode(config or b"", type=Whose)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+
+
+def checked(config: bytes) -> dict[str, Any]:
+    """The whole configuration in a file, as the device's own check finds it right.
+
+    Raises
+    ------
+    HushmeterError
+        It is not; the message is the one that the meter would give.
+    """
+    try:
+        settings: dict[str, Any] = device_config.check(json.loads(config))
+    except HushError as error:
+        raise HushmeterError(error.message) from error
+    except (ValueError, RecursionError) as error:
+        raise HushmeterError("it is not JSON") from error
+    return settings
 
 
 def with_checksum(data: bytes) -> bytes:

@@ -67,8 +67,8 @@ def ask_if_known(link: Link, request: str) -> dict[str, Any]:
         return {}
 
 
-def open_link(address: Address, timeout_s: float = _GREETING_S, tries: int = 2) -> Link:
-    """A link to whatever is at the address now."""
+def open_link(address: Address, timeout_s: float = _GREETING_S, tries: int = 5) -> Link:
+    """A link to whatever is at the address now; a measuring meter may be silent for 8 s."""
     return Link(ports.open_port(address.now()), timeout_s=timeout_s, tries=tries)
 
 

@@ -177,14 +177,17 @@ def provision(
             storage.replace(path, new[path])
     finally:
         console.reset()
-    health = await_health(console.address, patience_s * console.slowness)
-    if health.problem or health.hello["meter_id"] != plan.meter_id:
-        if kept:
-            _take_back(console, before)
-        reason = health.problem or f"it answers as meter {health.hello['meter_id']}"
+    try:
+        health = await_health(console.address, patience_s * console.slowness)
+        reason = health.problem
+        if not reason and health.hello["meter_id"] != plan.meter_id:
+            reason = f"it answers as meter {health.hello['meter_id']}"
+    except HushmeterError as error:
+        reason = error.message
+    if reason:
         raise HushmeterError(
             f"the meter does not work with this configuration: {reason}"
-            + ("; the one before is back" if kept else ""),
+            + (f"; {_taken_back(console, before)}" if kept else ""),
             hint=f"hushmeter doctor --port {console.address.device}",
         )
     return Provisioned(
@@ -240,8 +243,17 @@ def own_files(sizes: Mapping[str, int]) -> list[str]:
     return found
 
 
-def _take_back(console: Console, before: Mapping[str, bytes]) -> None:
-    """Write the configuration and tables of before, which the meter has worked with."""
+def _taken_back(console: Console, before: Mapping[str, bytes]) -> str:
+    """Put back what the meter has worked with; in words, whether that could be done."""
+    try:
+        _put_back(console, before)
+    except HushmeterError as error:
+        return f"and the one before could not be put back: {error.message}"
+    return "the one before is back"
+
+
+def _put_back(console: Console, before: Mapping[str, bytes]) -> None:
+    """Write the configuration and tables of before."""
     console.open()
     try:
         for path, data in before.items():

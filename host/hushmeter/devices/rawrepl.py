@@ -181,7 +181,10 @@ def _one_error(device: str) -> Iterator[None]:
         raise BoardError(_last_line(device, error.error_output.encode())) from error
     except LOST as error:
         said = printable(str(error))[:_MOST_WORDS]
-        raise PromptError(f"the prompt of {device} was lost: {said}") from error
+        raise PromptError(
+            f"the prompt of {device} was lost: {said}",
+            hint="check the cable, press the board's reset button, and try again",
+        ) from error
 
 
 def _last_line(device: str, traceback: bytes) -> str:

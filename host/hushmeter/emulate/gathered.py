@@ -117,6 +117,7 @@ class Gathered:
             "void_slots": [t for t, status in enumerate(statuses) if status == "void"],
             "completed_slots": [t for t, status in enumerate(statuses) if status == "completed"],
             "lambda_wh": _number(self._scale),
+            "delta_per_slot": self._settings.delta,
             "true_total_wh": true,
             "noisy_total_wh": noisy,
             "clipped_readings": clipped,

@@ -59,6 +59,7 @@ def _meter(s: StreetSettings, index: int, authority_key: bytes) -> meter_plan.Me
         provisioned_pairs=s.provision_pairs,
         home_log_kib=max(64, s.slots * HomeLog.BYTES // 256),
         watchdog_ms=default_watchdog_ms(load_board(board)) if on_port else 0,
+        noise_sampler=s.noise_sampler,
     )
 
 

@@ -11,17 +11,17 @@ port may go away at any time: whoever reads or writes then gets an error, and ma
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hushfw.core import config as device_config
 from hushmeter.devices import ports
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board, load_board, recognise
 from hushmeter.devices.console import Console, WrongBoard
-from hushmeter.devices.meter_plan import CONFIG_FILE, IDENTITY_FILE
+from hushmeter.devices.meter_plan import CONFIG_FILE, IDENTITY_FILE, Whose, checked
 from hushmeter.devices.meterlink import PATIENCE_S, await_health
 from hushmeter.devices.provision_board import HasIdentity, check_deployed, own_files
 from hushmeter.errors import HushmeterError
@@ -117,11 +117,13 @@ class PortMeter:
         check_deployed(self._console, sizes)
         data = storage.read(CONFIG_FILE) if CONFIG_FILE in sizes else None
         board = self._which(data)
-        config = _parsed(data)
-        if config is not None and _belongs(config, invitation):
+        whose = Whose.said_by(data)
+        if data is not None and whose is not None and _belongs(whose, invitation):
+            config = self._checked(data)
+            self._check_board(whose, board)
             self._check_own(config, invitation)
-            return Seat(self.name, board.name, config["meter_id"], config)
-        self._check_consent(config, IDENTITY_FILE in sizes, invitation)
+            return Seat(self.name, board.name, whose.meter_id, config)
+        self._check_consent(whose, IDENTITY_FILE in sizes, invitation)
         self._give_up = own_files(sizes)
         return Seat(self.name, board.name, None, None)
 
@@ -227,12 +229,33 @@ class PortMeter:
                 f"{error.message}", hint=f"name the board: --port BOARD={self.name}"
             ) from error
 
+    def _checked(self, data: bytes) -> dict[str, Any]:
+        """The configuration of a meter of this street."""
+        try:
+            return checked(data)
+        except HushmeterError as error:
+            raise HushmeterError(
+                f"the configuration of the board at {self.name} is wrong: {error.message}",
+                hint="provision it again; its key stays",
+            ) from error
+
+    def _check_board(self, whose: Whose, board: Board) -> None:
+        """Refuse a board that was given another one's files, and with them its key."""
+        if whose.board != board.name:
+            raise HushmeterError(
+                f"the board at {self.name} is a {board.name}, and its configuration is for a "
+                f"{whose.board}",
+                hint=f"hushmeter doctor --board {board.name} --port {self.name}",
+            )
+
     def _check_own(self, config: Mapping[str, Any], invitation: Invitation) -> None:
         """What is wrong with a meter of this street that cannot be mended by its roster."""
-        if config["driver"]["name"] != "replay" or config["driver"]["source"] != "link":
+        if device_config.live(config) or config["driver"]["source"] != "link":
+            how = "reads its load from a file"
+            if device_config.live(config):
+                how = f"measures with the driver {config['driver']['name']}"
             raise HushmeterError(
-                f"the board at {self.name} measures with the driver {config['driver']['name']}; "
-                "an emulated street gives its meters the load",
+                f"the board at {self.name} {how}; an emulated street gives its meters the load",
                 hint="provision it with --driver replay for this",
             )
         if not 1 <= config["meter_id"] <= invitation.meters:
@@ -243,27 +266,25 @@ class PortMeter:
                 "--meter-id",
             )
 
-    def _check_consent(
-        self, config: Mapping[str, Any] | None, has_key: bool, invitation: Invitation
-    ) -> None:
+    def _check_consent(self, whose: Whose | None, has_key: bool, invitation: Invitation) -> None:
         """Refuse to configure a board for this run where nobody has said that it may be."""
-        street = "" if config is None else config["street"]
+        street = "" if whose is None else whose.street
         worthless = not has_key or street == invitation.emulated_street
         if invitation.provision and (worthless or invitation.replace_identity):
             return
-        if config is None:
-            whose = "has a key, but no configuration" if has_key else "is nobody's meter yet"
+        if whose is None:
+            what = "has a key, but no configuration" if has_key else "is nobody's meter yet"
         else:
-            whose = f"is meter {config['meter_id']} of street {street!r}"
+            what = f"is meter {whose.meter_id} of street {street!r}"
             if street == invitation.street:
-                whose += " under another authority"
+                what += " under another authority"
         if worthless:
             raise HushmeterError(
-                f"the board at {self.name} {whose}",
+                f"the board at {self.name} {what}",
                 hint="let this street configure it: --provision",
             )
         raise HasIdentity(
-            f"the board at {self.name} {whose}",
+            f"the board at {self.name} {what}",
             hint="run its own street with --street NAME --authority FILE; or give up its key, "
             "journal and rosters: --provision --replace-identity",
         )
@@ -277,18 +298,6 @@ def _named_board(text: str) -> Board | None:
     return load_board(name)
 
 
-def _parsed(data: bytes | None) -> dict[str, Any] | None:
-    """A configuration as far as it says whose meter this is; None where it does not."""
-    try:
-        config: dict[str, Any] = json.loads(data or b"")
-        named = config["street"], config["meter_id"], config["authority_key"], config["driver"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return config if None not in named else None
-
-
-def _belongs(config: Mapping[str, Any], invitation: Invitation) -> bool:
-    return bool(
-        config["street"] == invitation.street
-        and config["authority_key"] == invitation.authority_key.hex()
-    )
+def _belongs(whose: Whose, invitation: Invitation) -> bool:
+    key = invitation.authority_key.hex()
+    return whose.street == invitation.street and whose.authority_key == key

@@ -13,6 +13,7 @@ from hushmeter.devices.controller import ControllerPlan
 from hushmeter.emulate.port_meter import Seat
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load
+from hushmeter.privacy.laws import delta_of_total
 
 REPORT, ANSWER = "report", "answer"
 STREET = "emulated-street"
@@ -47,6 +48,8 @@ class StreetSettings:
     provision_pairs:
         The host makes the meters' keys and pair secrets: for streets too large to agree on them
         in a reasonable time. Insecure, and named so.
+    noise_sampler:
+        ``exact`` or ``bounded``, of the meters that this run provisions.
     """
 
     meters: int
@@ -67,6 +70,7 @@ class StreetSettings:
     ports: Mapping[int, Seat] = field(default_factory=dict)
     """Boards on serial ports, by the index of the meter that each is; see :func:`seated`."""
     street: str = STREET
+    noise_sampler: str = "exact"
 
     def board(self, index: int) -> str:
         """The board that this meter runs on."""
@@ -99,6 +103,30 @@ class StreetSettings:
         }
         return sorted(name for name, on in wanted.items() if on)
 
+    @property
+    def bounded_shares(self) -> int:
+        """Shares of a total that are, or may be, from the bounded sampler.
+
+        What a board uses that keeps its own configuration is not known here.
+        """
+        if self.noise_sampler == "bounded":
+            return self.meters
+        return sum(seat.is_own for seat in self.ports.values())
+
+    @property
+    def delta(self) -> float | None:
+        """Of one slot, at most; None without noise."""
+        if self.epsilon is None:
+            return None
+        return delta_of_total(float(self.epsilon), self.bounded_shares)
+
+    def _described_delta(self) -> str:
+        if self.delta is None:
+            return "no promise without noise"
+        if not self.delta:
+            return "0: every share is exact"
+        return f"at most {self.delta:.2g}: {self.bounded_shares} bounded shares of 2^-64"
+
     def described(self) -> dict[str, str]:
         """What is run, in words, in the order in which it is to be shown."""
         s = self
@@ -111,9 +139,17 @@ class StreetSettings:
             "epsilon": "infinite: no noise" if s.epsilon is None else f"{s.epsilon}",
             "meters that may be silent (M)": str(s.missing),
             "meters that may collude (T)": str(s.colluders),
-            "noise": "gamma, fixed point (as the paper)" if s.gamma_noise else "exact Polya",
+            "noise": _noise(s),
+            "delta per slot": self._described_delta(),
+            "messages leave": "when they are ready: the host's clock is replayed, so their time "
+            "may tell of the noise drawn",
             "meters run on": _hosts(s),
         }
+
+
+def _noise(settings: StreetSettings) -> str:
+    law = "gamma, fixed point (as the paper)" if settings.gamma_noise else "Polya"
+    return f"{law}, {settings.noise_sampler} sampler"
 
 
 def _hosts(settings: StreetSettings) -> str:

@@ -66,6 +66,13 @@ class Channel:
         joint = joint.reshape(len(beliefs), self.symbols, self.states)
         return joint, joint.sum(2)
 
+    def of_states(self) -> Floats:
+        """Pr[symbol | state], shape (states, symbols)."""
+        moves = self.moves.tocoo()
+        chances = np.zeros((self.states, self.symbols))
+        np.add.at(chances, (moves.row, moves.col // self.states), moves.data)
+        return chances
+
     def transitions(self) -> sparse.csr_array:
         """Of the hidden state, shape (states, states)."""
         moves = self.moves.tocoo()

@@ -23,6 +23,8 @@ _LEAST_SHARE = 1e-5
 _MOST_NUMBERS = 6_000_000
 _MOST_WORK = 600_000_000
 _LOGARITHM = 30
+_OVERHEAD = 2_500
+"""Of a round, in the same unit: a load that hardly ever changes takes many short ones."""
 _MOST_STATES = 400
 
 
@@ -33,7 +35,7 @@ def bracket(seen: Channel) -> tuple[float, float]:
     the left.
     """
     states, symbols = seen.states, seen.symbols
-    contexts = seen.after(np.eye(states))[1][None]
+    contexts = seen.of_states()[None]
     if states > _MOST_STATES:
         low, high, _ = _terms(contexts, seen.law)
         return float(low.sum()), float(high.sum())
@@ -49,6 +51,7 @@ def bracket(seen: Channel) -> tuple[float, float]:
             apart = np.zeros(len(low), dtype=bool)
             apart[widest] = True
         work -= int(np.count_nonzero(apart)) * states * symbols * (states * symbols + _LOGARITHM)
+        work -= _OVERHEAD
         # What is settled is off by so much that the rest no longer matters.
         off = upper - lower + float((high - low)[~apart].sum())
         if work < 0 or off > float((high - low)[apart].sum()):

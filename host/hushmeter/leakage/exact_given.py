@@ -25,7 +25,10 @@ Integers = NDArray[np.int64]
 
 _MOST_ROWS = 40_000
 _MOST_NUMBERS = 2_000_000
+_MOST_STATES = 1_200
+"""With more, nothing is looked back: the laws of all states would not fit in memory."""
 _GRID = 2.0**-47
+_ROUNDING = 1e-12
 
 
 def at_least(seen: Channel, steps_back: int, load_entropy: float) -> float:
@@ -38,6 +41,8 @@ def at_least(seen: Channel, steps_back: int, load_entropy: float) -> float:
     load_entropy:
         H(X): the load is drawn anew, so H(Y | X, law) = H(X, Y | law) - H(X).
     """
+    if seen.states > _MOST_STATES:
+        return float(seen.law @ entropies(seen.of_states())) - load_entropy - _ROUNDING
     told = np.eye(seen.states)
     return -_followed(seen, told, np.arange(seen.states), steps_back, -1) - load_entropy
 
@@ -45,10 +50,20 @@ def at_least(seen: Channel, steps_back: int, load_entropy: float) -> float:
 def at_most(seen: Channel, steps_back: int, load_entropy: float) -> float:
     """An upper bound of h(Y | X), as `at_least`."""
     label = carried(seen)
+    if seen.states > _MOST_STATES:
+        return _one_step(seen, label) - load_entropy + _ROUNDING
     told = np.zeros((int(label.max()) + 1, seen.states))
     told[label, np.arange(seen.states)] = seen.law
     told /= told.sum(1, keepdims=True)
     return _followed(seen, told, label, steps_back, 1) - load_entropy
+
+
+def _one_step(seen: Channel, label: Integers) -> float:
+    """H(symbol | label) in the long run."""
+    masses = np.zeros((int(label.max()) + 1, seen.symbols))
+    np.add.at(masses, label, seen.law[:, None] * seen.of_states())
+    shares = masses.sum(1)
+    return float(shares @ entropies(masses / np.maximum(shares, np.finfo(float).tiny)[:, None]))
 
 
 def carried(seen: Channel) -> Integers:

@@ -94,6 +94,7 @@ def run(
     outputs: int,
     unseen: int,
     steps: int,
+    is_told: bool,
 ) -> tuple[Floats, Floats]:
     lanes, states = len(keys), len(start)
     shift, width = np.uint64(64 - bits), np.uint64(bits)
@@ -111,6 +112,10 @@ def run(
                 count += 1
         at = state[lane]
         known[at], known_support[0], known_count = 1.0, np.int64(at), 1
+        if is_told:
+            law, known = known, law
+            support, known_support = known_support, support
+            count, known_count = known_count, count
         counter = np.uint64(0)
         for step in range(unseen + steps):
             counter += STRIDE

@@ -57,17 +57,34 @@ class Process:
         return self.machine.states
 
     @cached_property
+    def moves(self) -> sparse.csr_array:
+        """Of the hidden state, shape (states, states); rows sum to 1."""
+        size = self.states
+        return sparse.csr_array((self.weight, (self.tail, self.head)), shape=(size, size))
+
+    @cached_property
     def classes(self) -> list[tuple[float, Floats]]:
         """(probability of ending there, law in the long run) of each closed class."""
-        size = self.states
-        moves = sparse.csr_array((self.weight, (self.tail, self.head)), shape=(size, size))
-        return closed_classes(moves, self.machine.initial)
+        return closed_classes(self.moves, self.machine.initial)
 
     @cached_property
     def stationary(self) -> Floats:
         """The law of the hidden state in the long run, shape (states,)."""
         total: Floats = np.sum([share * law for share, law in self.classes], axis=0)
         return total
+
+    def is_invariant(self, tolerance: float) -> bool:
+        """Whether the next state, in the long run, is independent of the draw; total variation."""
+        masses = self.stationary[self.tail] * self.weight
+        cell = self.draw * self.states + self.head
+        cells, place = np.unique(cell, return_inverse=True)
+        joint = np.bincount(place, masses)
+        draw, head = np.divmod(cells, self.states)
+        draws = np.bincount(self.draw, masses)
+        # What is independent has its mass where the joint law has some, or all of it is amiss.
+        expected = draws[draw] * self.stationary[head]
+        apart = np.abs(joint - expected).sum() + 1 - expected.sum()
+        return bool(apart / 2 < tolerance)
 
     @cached_property
     def single_letter(self) -> tuple[float, float]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hushmeter.errors import HushmeterError
+from hushmeter.leakage.deadline import Deadline
 from hushmeter.leakage.entropies import NATS_TO_BITS
 from hushmeter.leakage.markov_flow import Cells, Programme, cells_of
 from hushmeter.leakage.markov_load import MarkovLoad
@@ -38,6 +39,9 @@ _ROUNDING = 1e-10
 _SHARE = 0.6
 _IMPROVEMENTS = 60
 _FIRST_IMPROVEMENTS = 500
+
+_LOWER_SHARE, _POLICY_SHARE = 0.5, 0.7
+"""Of the time left: what a lower bound may take, and of the rest, what policies may."""
 
 _FACTOR_POWER = 2.5
 """The time of a lower bound grows with about this power of its rows."""
@@ -104,7 +108,8 @@ def solve(
     Parameters
     ----------
     most_seconds:
-        No automaton is begun that would take longer; the first is always solved.
+        Kept within a step of the methods inside. The bounds are valid whenever they are stopped;
+        a first look is always taken, which takes some seconds for the largest loads.
     progress:
         Called after every automaton with its states, and the bounds so far.
 
@@ -146,8 +151,9 @@ class _Search:
         self, load: MarkovLoad, capacity: int, tolerance: float, most_seconds: float
     ) -> None:
         self.load, self.capacity = load, capacity
-        self.tolerance, self.most_seconds = tolerance, most_seconds
+        self.tolerance = tolerance
         self.started = time.perf_counter()
+        self.deadline = Deadline(self.started + most_seconds)
         self.pairs = len(load.levels) * (capacity + 1)
         self.automaton = np.zeros((1, int(load.levels[-1]) + 1), dtype=np.int64)
         self.iterations = 0
@@ -162,7 +168,7 @@ class _Search:
             return False
         automaton, origin = self._finer()
         grows = len(automaton) / len(self.automaton)
-        if grows == 1 or grows * self.policy_s > self._left_s():
+        if grows == 1 or grows * self.policy_s > self.deadline.left_s():
             return False
         self.automaton = automaton
         cells = self._cells()
@@ -171,13 +177,10 @@ class _Search:
         held = self.last.draws[origin]
         where = (cells.memory, cells.state, self.load.levels[cells.place], cells.output)
         starts = [held[where]]
-        if rows <= MOST_ROWS and expected_s < self._left_s():
+        if rows <= MOST_ROWS and expected_s < self.deadline.left_s():
             starts.append(chances_of(cells, self._raise_lower(cells)))
         self._lower_upper(cells, starts)
         return True
-
-    def _left_s(self) -> float:
-        return self.most_seconds - (time.perf_counter() - self.started)
 
     def _cells(self) -> Cells:
         return cells_of(self.load.transition, self.load.levels, self.capacity, self.automaton)
@@ -194,7 +197,8 @@ class _Search:
     def _raise_lower(self, cells: Cells) -> NDArray[np.float64]:
         """The flow that solves the programme, whose bound is kept if it is the best."""
         began = time.perf_counter()
-        found = Programme(cells).solve(0.01 * self.tolerance / NATS_TO_BITS)
+        enough = 0.01 * self.tolerance / NATS_TO_BITS
+        found = Programme(cells).solve(enough, self.deadline.share(_LOWER_SHARE))
         took_s = time.perf_counter() - began
         rows = len(self.automaton) * self.pairs
         self.programme_rate = min(self.programme_rate, took_s / rows**_FACTOR_POWER)
@@ -213,12 +217,15 @@ class _Search:
         began = time.perf_counter()
         enough = 0.01 * self.tolerance / NATS_TO_BITS
         most = _FIRST_IMPROVEMENTS if len(self.automaton) == 1 else _IMPROVEMENTS
-        found = [improved(cells, chances, most, enough) for chances in starts]
+        found = [
+            improved(cells, chances, most, enough, self.deadline.share(_POLICY_SHARE / still))
+            for still, chances in zip(range(len(starts), 0, -1), starts, strict=True)
+        ]
         flow = min(found, key=lambda one: one[1])[0]
         self.last_cells, self.last_flow = cells, flow
         self.last = policy_of(self.load, cells, flow, self.automaton)
         self.iterations += sum(steps for _, _, steps in found)
-        upper = max(0.0, leaks_at_most(self.load, self.last))
+        upper = max(0.0, leaks_at_most(self.load, self.last, deadline=self.deadline))
         if upper < self.upper:
             self.upper, self.policy = upper, self.last
         self.policy_s = time.perf_counter() - began

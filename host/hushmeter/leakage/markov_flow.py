@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from hushmeter.leakage.deadline import NEVER, Deadline
+
 _CENTRING = 0.15
 _TO_BOUNDARY = 0.97
 _MOST_STEPS = 60
@@ -41,6 +43,9 @@ _MOST_SWEEPS = 300
 _INNER = 2
 _LEAST_LOG = -200.0
 _REGULAR = 1e-13
+_STEPS_SHARE = 0.8
+"""Of the time that Newton's steps may take; the rest polishes the bound."""
+
 RESOLVENT = 1e-12
 """Of inverse iteration; what it leaves of a law that is not stationary."""
 
@@ -221,14 +226,18 @@ class Programme:
         slope, _ = self.gradient(directions)
         return float((slope - self.balance.T @ multipliers).min())
 
-    def solve(self, tolerance: float) -> Solution:
-        """The flow, and a bound that is `tolerance` below its value where the arithmetic allows."""
+    def solve(self, tolerance: float, deadline: Deadline = NEVER) -> Solution:
+        """The flow, and a bound that is `tolerance` below its value where the arithmetic allows.
+
+        Every flow and bound on the way is valid, so a deadline costs nothing but closeness.
+        """
         flow = even_flow(self.cells)
         count = len(flow)
         multipliers = np.zeros(len(self.used))
         slack = np.full(count, 0.1)
         value, step = np.inf, 0
-        while step < _MOST_STEPS:
+        rounds = deadline.share(_STEPS_SHARE).rounds()
+        while step < _MOST_STEPS and deadline.left_s() > 0 and rounds.fits():
             slope, after = self.gradient(flow)
             reduced = slope - self.balance.T @ multipliers
             value = float(flow @ slope)
@@ -248,11 +257,17 @@ class Programme:
             flow = there
             slack = slack + longest * by_slack
             multipliers = multipliers + longest * by_multipliers
-        lower, directions, multipliers = self._polish(flow, multipliers, value - tolerance)
+        lower, directions, multipliers = self._polish(
+            flow, multipliers, value - tolerance, deadline
+        )
         return Solution(flow, directions, multipliers, lower, step)
 
     def _polish(
-        self, flow: NDArray[np.float64], multipliers: NDArray[np.float64], enough: float
+        self,
+        flow: NDArray[np.float64],
+        multipliers: NDArray[np.float64],
+        enough: float,
+        deadline: Deadline,
     ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """(bound, directions, multipliers): value iteration, which never lowers the bound.
 
@@ -266,8 +281,8 @@ class Programme:
         order = np.argsort(row, kind="stable")
         starts = np.searchsorted(row[order], np.arange(len(self.used)))
         best = (-np.inf, np.exp(log_directions), multipliers)
-        sweep = 0
-        while sweep < _MOST_SWEEPS and best[0] < enough:
+        sweep, rounds = 0, deadline.rounds()
+        while rounds.fits() and sweep < _MOST_SWEEPS and best[0] < enough:
             sweep += 1
             differs = self.balance.T @ multipliers
             for _ in range(_INNER):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 from scipy.special import xlogy
 
+from hushmeter.leakage.deadline import NEVER, Deadline
 from hushmeter.leakage.markov_flow import RESOLVENT, Cells, stationary
 from hushmeter.leakage.markov_load import MarkovLoad
 from hushmeter.leakage.policy import Policy
@@ -21,6 +22,8 @@ from hushmeter.leakage.policy import Policy
 _DISCOUNT = 1e-7
 _RAREST = 1e-30
 _MOST_HISTORIES = 20_000
+_MOST_MASSES = 20_000_000
+"""Of (history, level, state, output), held at once."""
 
 
 def chances_of(cells: Cells, flow: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -30,14 +33,19 @@ def chances_of(cells: Cells, flow: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def improved(
-    cells: Cells, chances: NDArray[np.float64], most: int, enough: float
+    cells: Cells,
+    chances: NDArray[np.float64],
+    most: int,
+    enough: float,
+    deadline: Deadline = NEVER,
 ) -> tuple[NDArray[np.float64], float, int]:
     """(flow of a policy with less I(X, S; Y | m), that in nats, steps), from q by cell.
 
     For a fixed law r(y | m) of the outputs, E log q / r is at least that information, with equality
     at their true law; it is the cost of a decision process whose best policy is
     r(y | m) exp(-E[relative value after]), normalised. The two are improved in turn, as by Arimoto
-    and Blahut. It need not be the global minimum, so it serves as an upper bound only.
+    and Blahut. It need not be the global minimum, so it serves as an upper bound only. The policy of any step
+    does; the first is taken whatever the deadline.
     """
     rows = int(np.prod(cells.shape))
     leaves, places = cells.leaves, cells.memory * cells.outputs + cells.output
@@ -45,7 +53,8 @@ def improved(
     law = np.where(used, 1.0, 0.0)
     chances = chances / np.bincount(leaves, chances, minlength=rows)[leaves]
     best, best_value, before, step = chances, np.inf, np.inf, 0
-    while step < most:
+    rounds = deadline.rounds()
+    while step < most and rounds.fits():
         step += 1
         law = stationary(cells, chances, law)
         flow = chances * law[leaves]
@@ -98,27 +107,32 @@ def policy_of(
     return Policy(draws, initial / initial.sum(), next_memory, "optimal-markov")
 
 
-def leaks_at_most(load: MarkovLoad, policy: Policy, most: int = _MOST_HISTORIES) -> float:
+def leaks_at_most(
+    load: MarkovLoad, policy: Policy, most: int = _MOST_HISTORIES, deadline: Deadline = NEVER
+) -> float:
     """An upper bound of the leakage rate of a policy, bits a step, from its start law on.
 
     Parameters
     ----------
     most:
         Histories (a memory, and outputs since) that may be told apart.
+    deadline:
+        The bound is looser where it comes before them; that of the memory alone is always computed.
     """
     chances = policy.draws[:, :, load.levels].transpose(0, 2, 1, 3)
     memories, n, states, outputs = chances.shape
     law = _long_run(load, policy, chances)
     memory = np.arange(memories)
     bound = np.inf
-    while True:
+    rounds = deadline.rounds(grows=outputs)
+    while rounds.fits():
         joint = law[:, :, :, None] * chances[memory]
         by_output = joint.sum((1, 2))
         told = xlogy(joint, chances[memory]).sum() - xlogy(by_output, by_output).sum()
         told += xlogy(by_output.sum(1), by_output.sum(1)).sum()
         bound = min(bound, float(told) / float(np.log(2)))
-        if len(memory) * outputs > most:
-            return bound
+        if len(memory) * outputs > most or joint.size * outputs > _MOST_MASSES:
+            break
         after = np.zeros((len(memory), outputs, n, states))
         for place, level in enumerate(load.levels):
             for y in range(outputs):
@@ -131,6 +145,7 @@ def leaks_at_most(load: MarkovLoad, policy: Policy, most: int = _MOST_HISTORIES)
         memory = policy.next_memory[memory].ravel()
         seen = law.sum((1, 2)) > 0
         law, memory = law[seen], memory[seen]
+    return bound
 
 
 def _long_run(

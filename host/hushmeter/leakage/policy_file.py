@@ -245,9 +245,11 @@ def _parse(data: bytes, name: str) -> Design:
         file = msgspec.convert(found, _File, strict=True)
     except msgspec.ValidationError as error:
         raise HushmeterError(str(error).replace("`$.", "`")) from error
+    # A row that cannot be carried out is named, rather than that somebody changed it.
+    design = _design(file, name)
     if file.sha256 != digest(found):
         raise HushmeterError("sha256 does not fit: the file was changed; design it anew")
-    return _design(file, name)
+    return design
 
 
 def _object(data: bytes) -> dict[str, Any]:

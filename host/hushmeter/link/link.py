@@ -20,6 +20,8 @@ from hushmeter.link.transport import SerialTransport, Transport
 from hushmeter.printable import printable
 
 _LAST_SEQUENCE = 0xFFFF
+# Far more than a meter has to say between two looks; the rest of a flood is not kept.
+_MOST_UNASKED = 4096
 # Where the fields of a reply are read, it must be the one that was asked for.
 _REPLIES = {"hello_request": "hello", "status_request": "status", "life_request": "life"}
 
@@ -90,6 +92,8 @@ class Link:
         self.slowness = 1.0
         """How much longer everything may take on this meter than on a board at full speed."""
         self.damaged_messages = 0
+        self.dropped_messages = 0
+        """Unasked messages beyond what is kept until the next :meth:`unasked`."""
         self.bytes_sent = 0
         self.bytes_received = 0
         self._decoder = frame.Decoder()
@@ -131,7 +135,12 @@ class Link:
                 if isinstance(value, str):
                     fields[field] = printable(value)
             message = Message(name, fields, sequence, bytes((number,)) + payload)
-            (self._replies if sequence else self._unasked).append(message)
+            if sequence:
+                self._replies.append(message)
+            elif len(self._unasked) < _MOST_UNASKED:
+                self._unasked.append(message)
+            else:
+                self.dropped_messages += 1
         return bool(data)
 
     def reply(self, sequence: int) -> Message | None:
@@ -143,7 +152,7 @@ class Link:
         return None
 
     def unasked(self) -> list[Message]:
-        """Messages the meter sent on its own since the last call, in order."""
+        """What the meter sent on its own since the last call, in order: of a flood the first."""
         out = list(self._unasked)
         self._unasked.clear()
         return out
@@ -206,15 +215,20 @@ class Link:
         self.transport.close()
 
 
+_PROBE_TRIES = 5
+
+
 def probe(port: str, timeout_s: float = 2.0) -> dict[str, Any]:
     """Fields of the hello of a meter on a serial port.
+
+    A measuring meter may be silent for 8 s, until its report's moment; so five tries.
 
     Raises
     ------
     HushmeterError
         The port cannot be opened, or what is behind it does not answer as a meter.
     """
-    link = Link(SerialTransport(port), timeout_s=timeout_s, tries=2)
+    link = Link(SerialTransport(port), timeout_s=timeout_s, tries=_PROBE_TRIES)
     try:
         return link.request("hello_request").fields
     finally:

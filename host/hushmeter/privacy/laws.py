@@ -7,6 +7,7 @@ With everybody present, k = N/n (DREAM, Theorem 2, where it is an equality).
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import lru_cache
 
@@ -14,11 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal, special, stats
 
+from hushfw.core.bounded import BITS
+
 _EXACT_UP_TO = 2000
 """Scale up to which the integer law is summed; above it the continuous one is equal to 1e-6."""
 
 _FINE = 256
 """The same for bands."""
+
+_MOST_EXPONENT = 700.0
 
 
 @lru_cache(maxsize=4096)
@@ -74,6 +79,23 @@ def noise_half_width(scale: Fraction, shape: Fraction, coverage: float = 0.95) -
     # What the integer law has at w the continuous one has from w - 1/2 to w + 1/2.
     part = (coverage - inside[least - 1]) / (inside[least] - inside[least - 1])
     return float(scale / fine) * float(least - 0.5 + part)
+
+
+def delta_of_total(epsilon: float, shares: int) -> float:
+    """The most that bounded shares add to the delta of one slot's total.
+
+    Each is within 2^-64 of its exact law in total variation, so a total of that many is within
+    shares 2^-64 on either of two neighbouring inputs. With tau for that distance,
+    Pr'(S | D) <= Pr(S | D) + tau <= e^eps Pr(S | D') + tau <= e^eps (Pr'(S | D') + tau) + tau.
+
+    Parameters
+    ----------
+    epsilon:
+        Of the slot.
+    shares:
+        Bounded shares in the total, one a meter and lane; exact ones add nothing.
+    """
+    return min(1.0, (1 + math.exp(min(epsilon, _MOST_EXPONENT))) * shares * 2.0**-BITS)
 
 
 def _inside(scale: float, shape: float) -> NDArray[np.float64]:

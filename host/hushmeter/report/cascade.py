@@ -26,6 +26,13 @@ SHOWN_BESIDE = {
 }
 """Which of the letter's statements belong to which picture."""
 
+_LINES = (
+    "capacity of each", "1 lower bound", "best certified", "Theorem 1, different",
+    "2 Theorem 1, same", "3 individual", "rate of best", "rate of different", "rate of 2",
+    "rate of 3", "4 best effort", "4 best effort (pass)", "5 hold-mean", "gap closed",
+    "outputs recalled",
+)  # fmt: skip
+
 _HEADINGS = {
     "figure_2": ("Leakage against battery size", "as Fig. 2 of the letter"),
     "above_the_bound": ("What lies between the bounds", "new"),
@@ -57,7 +64,7 @@ def page(found: CascadeStudy, pictures: Sequence[Picture], command: str) -> str:
                 max(row.gap_closed for row in found.rows),
             ),
             known=_known(found),
-            tables={name: [_cells(row) for row in found.of(name)] for name in LOADS},
+            tables={name: _table(found.of(name)) for name in LOADS},
             worst_gap=max(row.stationarity_gap for row in found.rows),
             command=command,
         )
@@ -76,6 +83,11 @@ def _known(found: CascadeStudy) -> list[tuple[str, str, str]]:
     return [
         (names[key], f"{value:.6f}", f"{getattr(row, key):.6f}") for key, value in KNOWN.items()
     ]
+
+
+def _table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """A line for each curve, a column for each size; the first line has the sizes."""
+    return list(zip(_LINES, *(_cells(row) for row in rows), strict=True))
 
 
 def _cells(row: Row) -> list[str]:

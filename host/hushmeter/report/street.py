@@ -186,9 +186,20 @@ def _learned(report: StreetReport) -> list[str]:
             f"Over time, more than in one slot: each slot spends ε = {epsilon:g}, and the "
             f"{report.slots:,} slots of this run add up to {epsilon * report.slots:,.4g}. "
             "The promise of differential privacy is for a slot; for a whole run it is this much "
-            "weaker."
+            "weaker." + _told_of_delta(report)
         )
     return told
+
+
+def _told_of_delta(report: StreetReport) -> str:
+    """What bounded shares add; nothing where all are exact."""
+    delta = report.summary.get("delta_per_slot")
+    if not delta:
+        return ""
+    return (
+        f" Bounded shares add δ of at most {delta:.2g} a slot, {delta * report.slots:.2g} over "
+        "the run."
+    )
 
 
 def _not_learned(report: StreetReport) -> list[str]:

@@ -165,4 +165,5 @@ BENCHMARK = Benchmark(
     "Markov loads run to a gap of 1e-6 bit or for 10 s.",
     sizes="capacity",
     run=run,
+    picture=True,
 )

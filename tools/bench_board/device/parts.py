@@ -11,10 +11,10 @@ journal of this storage are written to, so it is of no use afterwards.
 import gc
 import time
 
-from hushfw import ahead, enrolment, joining, journal, meter, port
-from hushfw.core import ed25519, masking, noise, rules
+from hushfw import ahead, enrolment, joining, journal, meter
+from hushfw.core import bounded, ed25519, masking, noise, rules
 from hushfw.core import roster as rosters
-from hushfw.core.health import check_entropy
+from hushfw.generator import Entropy
 
 _REPORT_RECORD_BYTES = 86
 
@@ -119,6 +119,8 @@ def by_street(repeats, shares):
     num, den = roster.lane_list[0].scale()
     n = roster.noise_shape()
     timed("noise share", shares, lambda: noise.share(booted._random, n, num, den))
+    sampler = bounded.Bounded(n, num, den)
+    timed("noise share, bounded", shares, lambda: sampler.share(booted._random))
     time_masks(repeats, roster, enrolled)
     time_enrolment(roster, enrolled, booted._config["meter_id"], booted._identity.public_key)
 
@@ -135,7 +137,7 @@ def by_board(repeats, appends):
         lambda: ed25519.verify(roster.authority_key, message, bytes(64)),
     )
     time_collection(repeats)
-    timed("entropy of a boot, taken and tested", repeats, lambda: check_entropy(port.entropy(128)))
+    timed("entropy of a boot, taken and tested", repeats, lambda: Entropy().take(64))
     timed(
         "authentication tag",
         repeats,

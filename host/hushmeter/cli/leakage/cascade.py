@@ -24,7 +24,7 @@ _EFFORTS = ("none", "quick", "thorough")
 
 @click.command()
 @click.option("--dist", required=True, help="Pr[X = 0, 1, ...], as 0.5,0.5; or uniform:LEVELS.")
-@click.option("--capacity", type=click.IntRange(1), required=True, help="Of each battery.")
+@click.option("--capacity", type=int, required=True, help="Of each battery.")
 @click.option(
     "--policies", type=click.Choice(_KINDS), default="different", show_default=True,
     help="One policy for all, one each, or each as if it were alone.",

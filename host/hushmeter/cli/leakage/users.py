@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hushmeter.leakage.users import Load
 
 _FILE = click.Path(path_type=Path)
+_KINDS = ("binary", "exponential")
 
 
 @click.command()
@@ -118,10 +119,11 @@ def _joint(path: Path, power: float, peak: float | None) -> tuple[list[str], dic
 
 
 def _loads(given: dict[str, Any]) -> tuple[list[str], list[Load]]:
-    texts = [(f"binary:{word}", "--binary") for word in _words(given["binary"])]
-    texts += [(f"exponential:{word}", "--exponential") for word in _words(given["exponential"])]
+    texts = [(f"{kind}:{word}", f"--{kind}") for kind in _KINDS for word in _words(given[kind])]
     texts += [(text, "--dist") for text in given["dist"]]
-    loads: list[Discrete | Exponential] = [parse(text, option) for text, option in texts]
+    loads: list[Discrete | Exponential] = [
+        parse(text, f"{option}, user {number}") for number, (text, option) in enumerate(texts, 1)
+    ]
     return [text for text, _ in texts], loads
 
 

@@ -1,0 +1,1 @@
+"""Public-key cryptography that a home's computer or the utility does, beside what meters do."""

@@ -1,0 +1,215 @@
+"""Paillier keys as homes and utilities make them: the halves that no meter has.
+
+``n = p q`` and ``g = n + 1``; a ciphertext of m is ``(1 + m n) s mod n^2`` with s an n-th power.
+Primes are 3 mod 4 with ``gcd(p - 1, q - 1) = 2``, as Damgard, Jurik and Nielsen ask for cheap
+encryption ("A generalization of Paillier's public-key system", 2010). They are those
+of an RSA key that OpenSSL makes. How meters check a key is said, and done, in
+:mod:`hushfw.core.paillier_proof`; the host runs the same code.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hushfw.core import paillier as device
+from hushfw.core import paillier_proof as proof
+from hushfw.core.errors import HushError
+from hushfw.core.packing import Packing
+from hushmeter.crypto.powers import powmod, powmod_sec
+from hushmeter.errors import HushmeterError
+
+SIZES_BITS = tuple(8 * size for size in device.SIZES)
+SHORT_BITS = 8 * device.SHORT
+_RSA_EXPONENT = 65537
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """n and, where they are known, whom it was made for and the proof of its good form.
+
+    Attributes
+    ----------
+    owner:
+        Whose key it is; a meter's is ``street/meter id``.
+    roster:
+        32 bytes: the hash of a roster, or the public key of the authority that signs rosters.
+    roots:
+        n-th roots mod n of the eight challenges.
+    """
+
+    n: int
+    owner: bytes
+    roster: bytes
+    roots: tuple[int, ...]
+
+    @property
+    def bits(self) -> int:
+        """Length of n."""
+        return self.n.bit_length()
+
+    @property
+    def size(self) -> int:
+        """Bytes of n; a ciphertext has twice as many."""
+        return self.bits // 8
+
+    def to_bytes(self) -> bytes:
+        """The file that a meter is given."""
+        data: bytes = proof.encode(self.n, self.size, self.owner, self.roster, self.roots)
+        return data
+
+    def encrypt(self, m: int) -> bytes:
+        """A ciphertext of m, with fresh randomness.
+
+        Raises
+        ------
+        HushError
+            m is not in 0..n-1.
+        """
+        device.check_plaintext(self, m)
+        square = self.n * self.n
+        r = 1 + secrets.randbelow(self.n - 1)
+        ciphertext = (1 + m * self.n) * int(powmod(r, self.n, square)) % square
+        return ciphertext.to_bytes(2 * self.size, "big")
+
+
+def owner_of(street: str, meter_id: int) -> bytes:
+    """The owner's name in the key of a meter."""
+    return f"{street}/{meter_id}".encode()
+
+
+def read_public(data: bytes, insecure: bool = False) -> PublicKey:
+    """A public key from the bytes of its file, its shape checked; see :func:`check`.
+
+    Raises
+    ------
+    HushError
+        ``bad_key``: the file or the key is not what it must be.
+    """
+    found = proof.KeyFile(data, insecure)
+    roots = tuple(int.from_bytes(root, "big") for root in found.roots)
+    return PublicKey(found.key.n, found.owner, found.roster, roots)
+
+
+def check(data: bytes, owner: bytes, roster: bytes, insecure: bool = False) -> PublicKey:
+    """A public key that was found well formed, by the meter's own checks.
+
+    Raises
+    ------
+    HushError
+        ``bad_key``: a factor below 2^16, a wrong root, another owner or roster.
+    """
+    for _ in proof.check_steps(proof.KeyFile(data, insecure), owner, roster):
+        pass
+    return read_public(data, insecure)
+
+
+@dataclass(frozen=True, repr=False)
+class PrivateKey:
+    """The primes; everything else follows from them."""
+
+    p: int = field(repr=False)
+    q: int = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.n.bit_length()} bits)"
+
+    @property
+    def n(self) -> int:
+        """The modulus."""
+        return self.p * self.q
+
+    def decrypt(self, ciphertext: bytes) -> int:
+        """The plaintext, 0..n-1, by way of p^2 and q^2.
+
+        Raises
+        ------
+        HushError
+            ``bad_ciphertext``: wrong length, out of range, or not coprime to n.
+        """
+        n = self.n
+        known = device.PublicKey(n.to_bytes(n.bit_length() // 8, "big"), insecure=True)
+        number = device.check_ciphertext(known, ciphertext)
+        m_p, m_q = (_part(number, prime, n) for prime in (self.p, self.q))
+        return m_q + self.q * ((m_p - m_q) * pow(self.q, -1, self.p) % self.p)
+
+    def decrypt_lanes(self, ciphertext: bytes, packing: Packing) -> list[int]:
+        """The sums in the lanes of a packed plaintext.
+
+        Raises
+        ------
+        HushError
+            ``bad_ciphertext``, or ``overflow``: a lane holds more than honest values give.
+        """
+        sums: list[int] = packing.unpack(self.decrypt(ciphertext), self.n)
+        return sums
+
+    def root(self, x: int) -> int:
+        """The number whose n-th power mod n is x."""
+        parts = (
+            int(powmod_sec(x % prime, pow(self.n, -1, prime - 1), prime))
+            for prime in (self.p, self.q)
+        )
+        x_p, x_q = parts
+        return x_q + self.q * ((x_p - x_q) * pow(self.q, -1, self.p) % self.p)
+
+    def public(self, owner: bytes, roster: bytes) -> PublicKey:
+        """The public half for this owner under this roster, with its proof."""
+        n = self.n
+        known = device.PublicKey(n.to_bytes(n.bit_length() // 8, "big"), insecure=True)
+        wanted = proof.challenges(known, owner, roster)
+        return PublicKey(n, owner, roster, tuple(self.root(x) for x in wanted))
+
+
+def _part(number: int, prime: int, n: int) -> int:
+    """m mod one of the primes: c^(p-1) is 1 + m (p-1) n mod p^2."""
+    square = prime * prime
+    power = int(powmod_sec(number % square, prime - 1, square))
+    return (power - 1) // prime * pow(n // prime * (prime - 1), -1, prime) % prime
+
+
+def generate(bits: int = 2048, insecure: bool = False) -> PrivateKey:
+    """A new key.
+
+    Parameters
+    ----------
+    bits:
+        2048 or 3072; 1024 only with ``insecure``.
+
+    Raises
+    ------
+    HushmeterError
+        Another length.
+    """
+    if bits not in SIZES_BITS and not (insecure and bits == SHORT_BITS):
+        known = " or ".join(map(str, SIZES_BITS))
+        raise HushmeterError(f"a Paillier key of {bits} bits; {known} are wanted")
+    while True:
+        numbers = rsa.generate_private_key(_RSA_EXPONENT, bits).private_numbers()
+        if is_fit(numbers.p, numbers.q):
+            return PrivateKey(numbers.p, numbers.q)
+
+
+def is_fit(p: int, q: int) -> bool:
+    """Whether two primes are of the kind that cheap encryption needs."""
+    return p % 4 == q % 4 == 3 and p != q and math.gcd(p - 1, q - 1) == 2  # noqa: PLR2004
+
+
+def private_from(p: int, q: int, n: int) -> PrivateKey:
+    """A key from numbers that were stored.
+
+    Raises
+    ------
+    HushmeterError
+        They do not belong together; the message holds none of them.
+    """
+    if p * q != n or not is_fit(p, q):
+        raise HushmeterError("the primes of this Paillier key do not belong together")
+    try:
+        device.PublicKey(n.to_bytes(-(-n.bit_length() // 8), "big"), insecure=True)
+    except HushError as error:
+        raise HushmeterError(error.message) from None
+    return PrivateKey(p, q)

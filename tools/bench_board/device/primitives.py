@@ -1,0 +1,181 @@
+"""Times curves, noise and Paillier at a board's prompt, and finds the heap that each needs.
+
+    curves(repeats, shares, with_heap)
+    paillier_with(bits, exponent_bits, repeats, with_heap)      key.bin and comb-BITS.bin are there
+    everything()                                                a meter with a pool, enrolled here
+
+Each prints lines: a name, a tab, a unit, a tab, and samples separated by blanks. A peak is found by
+filling the heap until an action fails: the least free bytes with which it does not, a quarter of a
+KiB fine. What an action leaves behind is not in it, nor are the modules.
+"""
+
+import gc
+import os
+import time
+
+_GRAIN_BYTES = 256
+_BLOCK_BYTES = 512
+_TIMED = 16
+
+
+def show(name, unit, samples):
+    print("\t".join([name, unit, " ".join([str(sample) for sample in samples])]))
+
+
+def took_us(action):
+    gc.collect()
+    started = time.ticks_us()
+    action()
+    return time.ticks_diff(time.ticks_us(), started)
+
+
+def measure(name, repeats, action, with_heap, short=None):
+    """short: a part of the action that allocates all that it does, where the whole takes long."""
+    show(name, "us", [took_us(action) for _ in range(repeats)])
+    if with_heap:
+        show(name + ", peak heap", "bytes", [peak_bytes(short or action)])
+
+
+def peak_bytes(action):
+    high = 2 * _GRAIN_BYTES
+    while not works_with(high, action):
+        high *= 2
+    low = high >> 1
+    while high - low > _GRAIN_BYTES:
+        middle = (low + high) >> 1
+        if works_with(middle, action):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def works_with(free_bytes, action):
+    gc.collect()
+    ballast = None
+    try:
+        for block in (_BLOCK_BYTES, 32):
+            while gc.mem_free() > free_bytes + 2 * block:
+                ballast = (bytearray(block), ballast)
+        action()
+    except MemoryError:
+        return False
+    finally:
+        ballast = None
+        gc.collect()
+    return True
+
+
+def drain(steps):
+    for _ in steps:
+        pass
+
+
+def curves(repeats, shares, with_heap):
+    from hushfw.core import ed25519, noise, x25519
+    from hushfw.core.drbg import Drbg
+
+    secret, message = bytes(range(32)), bytes(100)
+    public = ed25519.public_key(secret)
+    signature = ed25519.sign(secret, message)
+    peer = x25519.public_key(bytes(range(1, 33)))
+    measure("X25519", repeats, lambda: x25519.shared_secret(secret, peer), with_heap)
+    measure("Ed25519 signature", repeats, lambda: ed25519.sign(secret, message), with_heap)
+    measure(
+        "Ed25519 verification",
+        repeats,
+        lambda: ed25519.verify(public, message, signature),
+        with_heap,
+    )
+    random = Drbg(bytes(range(48)))
+    # N = 100 homes of 10 kW, slots of 600 s, epsilon 1, a tenth missing and one that colludes.
+    measure("noise share", shares, lambda: noise.share(random, 89, 1667, 1), with_heap)
+
+
+def paillier_with(bits, exponents, repeats, with_heap):
+    from hushfw.core import paillier, pairs
+    from hushfw.core.drbg import Drbg
+
+    with open("key.bin", "rb") as file:
+        key = paillier.PublicKey(file.read())
+    random = Drbg(bytes(range(48)))
+    for exponent_bits in exponents:
+        path = "comb-" + str(exponent_bits) + ".bin"
+        with open(path, "rb") as file:
+            entry = time_entries(key, file, os.stat(path)[6], random, repeats, with_heap)
+    machine = pairs.Accumulator(key.n, key.size)
+    measure(
+        "encryption from the pool",
+        repeats,
+        lambda: paillier.encrypt(key, machine, entry, key.n - 2),
+        with_heap,
+    )
+    time_naive(key, machine, random, with_heap)
+
+
+def time_entries(key, file, length, random, repeats, with_heap):
+    """Times entries of the pool by a comb; the last of them."""
+    from hushfw.core import comb, paillier
+
+    found = comb.Comb(file, length, key.n, key.size)
+    name = "pool entry, " + str(found.exponent_bits) + "-bit exponent"
+
+    def fill():
+        drain(paillier.comb_steps(found, random))
+        return found.number.keep()
+
+    def begin():
+        steps = paillier.comb_steps(found, random)
+        for _ in range(5):
+            next(steps)
+        found.number.keep()
+
+    show(name + ", first of a boot", "us", [took_us(fill)])
+    measure(name, repeats, fill, with_heap, begin)
+    return fill()
+
+
+def time_naive(key, machine, random, with_heap):
+    """What one square and one product take; and pow, on so short an exponent that it ends."""
+    from hushfw.core import paillier
+
+    def begin():
+        steps = paillier.naive_steps(key, machine, random)
+        for _ in range(_TIMED):
+            next(steps)
+
+    begin()
+    kept = machine.keep()
+
+    def squares():
+        for _ in range(_TIMED):
+            machine.square()
+
+    def products():
+        for _ in range(_TIMED):
+            machine.multiply_kept(kept)
+
+    machine.resume(kept)
+    show("square", "us", [took_us(squares) // _TIMED])
+    machine.resume(kept)
+    show("product", "us", [took_us(products) // _TIMED])
+    square = key.n * key.n
+    base = random.below(square)
+    # Sixteen ones, as half of an exponent's bits are.
+    show("32 bits of pow", "us", [took_us(lambda: pow(base, 0xD5A6C358, square))])
+    if with_heap:
+        show("naive encryption, peak heap", "bytes", [peak_bytes(begin)])
+
+
+def everything():
+    from hushfw import memory, meter
+
+    memory.pack()
+    booted = meter.boot()
+    memory.unpack()
+    while booted.pool.step():
+        pass
+    gc.collect()
+    show("free", "bytes", [gc.mem_free()])
+    show("largest", "bytes", [memory.largest_free_bytes()])
+    show("encryption", "us", [took_us(lambda: booted.pool.encrypt(1))])
