@@ -1,6 +1,8 @@
 """`hushmeter hide`: what a meter would draw, judged; whole files or none; one line for an error."""
 
 import csv
+import html
+import json
 import os
 from pathlib import Path
 from random import Random
@@ -243,6 +245,19 @@ def test_a_table_runs_and_one_for_another_alphabet_is_refused(load, tmp_path):
         assert refused.exit_code == 2 and "table is for" in refused.stderr
 
 
+def test_demand_beyond_a_policys_alphabet_is_said(load, tmp_path):
+    path, page = table_file(tmp_path), tmp_path / "page.html"
+    options = ("--controller", "table", "--table", path, "--rate-w", 2000)
+    result = hide(load, *options, "--page", page, "--json")
+    found = json.loads(result.stdout)
+    share = found["beyond_share"]
+    assert 0.01 < share <= 1
+    warning = f"in {share:.1%} of the steps the demand was beyond the policy's alphabet"
+    assert warning in result.stderr and any(warning in one for one in found["warnings"])
+    assert warning in html.unescape(page.read_text())
+    assert told(load, "--controller", "be")["beyond_share"] is None
+
+
 def test_compared_controllers_stand_beside_the_named_one(load, tmp_path):
     found = told(load, "--compare", "--controller", "nill", "--out", tmp_path / "out.csv")
     assert found["controller"] == "nill"
@@ -366,7 +381,7 @@ def test_a_bad_load_is_one_line_and_leaves_nothing_behind(name, tmp_path):
         (["--day", "yesterday"], "must be a day"),
         (["--tariff", "absent.toml"], "cannot be read"),
         (["--truth", "absent.json"], "cannot be read"),
-        (["--out", "absent/out.csv"], "no folder"),
+        (["--out", "/dev/null/out.csv"], "cannot be written"),
     ],
 )
 def test_a_bad_wish_is_one_line_and_leaves_nothing_behind(

@@ -49,8 +49,8 @@ def test_a_line_for_the_roster_that_cannot_be_written_is_said_before_the_board_i
 ) -> None:
     port = str(tmp_path / "ttyNONE")
     common = ["provision", "--board", "unix", "--port", port, *METER, "--out"]
-    refused = run(*common, str(tmp_path / "none" / "meter7.json"))
-    assert refused.exit_code == 2 and "there is no folder" in refused.stderr
+    refused = run(*common, "/dev/null/meter7.json")
+    assert refused.exit_code == 2 and "cannot be written" in refused.stderr
     line = tmp_path / "meter7.json"
     line.write_text("the one before")
     failed = run(*common, str(line))

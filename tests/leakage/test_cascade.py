@@ -311,7 +311,7 @@ def test_without_steps_there_is_no_rate_and_the_table_is_readable():
     ("words", "said"),
     [
         (["--dist", "0.5,0.6", "--capacity", 1], "sum to 1.1"),
-        (["--dist", "0.5,0.5", "--capacity", 0], "0 is not in the range"),
+        (["--dist", "0.5,0.5", "--capacity", 0], "the capacity is 0; it must be"),
         (["--dist", "exponential:1", "--capacity", 1], "finite number of levels"),
         (["--dist", "0.5,0.5", "--capacity", 1, "--batteries", 1], "1 is not in the range"),
     ],

@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hushfw.core.battery.settings import WITH_TABLE
 from hushmeter.battery import attacks, tariff
 from hushmeter.battery.appliance_attack import ApplianceAttack
 from hushmeter.battery.appliances import Run as ApplianceRun
 from hushmeter.battery.books import Units, energy_balance_error_ws
 from hushmeter.battery.metrics import DAY_S, LEAST_SAMPLES, Metrics, Options, measure
 from hushmeter.battery.record import Record
-from hushmeter.battery.setups import WS_PER_WH, Setup
+from hushmeter.battery.setups import MOST_BEYOND, WS_PER_WH, Setup
 from hushmeter.battery.simulator import Simulation
 from hushmeter.errors import HushmeterError
 
@@ -79,6 +80,9 @@ class HiddenRun:
         The controller's own, once it is compiled.
     given_ws, most_overdraft_ws:
         What a second supply gave (`source`), and by how much that was at most above its power.
+    beyond_share:
+        Of a policy (`table`, `source`): share of known steps whose demand was beyond its alphabet
+        and passed to the grid; None of other controllers.
     """
 
     setup: Setup
@@ -88,6 +92,17 @@ class HiddenRun:
     seconds: float
     given_ws: int = 0
     most_overdraft_ws: int = 0
+    beyond_share: float | None = None
+
+    def warnings(self) -> list[str]:
+        """What of the policy makes the figures worth less."""
+        share = self.beyond_share
+        if share is None or share <= MOST_BEYOND:
+            return []
+        return [
+            f"in {share:.1%} of the steps the demand was beyond the policy's alphabet and passed "
+            "to the grid; design the policy for this load"
+        ]
 
 
 @dataclass(frozen=True)
@@ -149,9 +164,10 @@ class Judged:
             "grid_wh": int(run.grid_w.sum()) * record.step_s / WS_PER_WH,
             "source_wh": run.given_ws / WS_PER_WH,
             "source_overdraft_wh": run.most_overdraft_ws / WS_PER_WH,
+            "beyond_share": run.beyond_share,
             "cost": _cost_summary(self.cost_before, self.cost_after),
             "appliances": self.appliances,
-            "warnings": list(self.metrics.warnings),
+            "warnings": [*self.metrics.warnings, *run.warnings()],
         }
 
 
@@ -190,9 +206,12 @@ def hide(
             progress(setup.label, filled, record.steps)
     charge_ws[filled + 1 :] = charge_ws[filled]
     given_ws, overdraft_ws = simulation.given_ws, simulation.most_overdraft_ws
-    return HiddenRun(
-        setup, seed, grid_w, charge_ws, seconds, int(given_ws[0]), int(overdraft_ws[0])
-    )
+    # Of two tables in series each counts; what is beyond the first is nearly always so for both.
+    beyond = min(1.0, int(simulation.beyond_steps[0]) / max(1, known.size))
+    has_policy = not set(WITH_TABLE).isdisjoint(setup.label.split("+"))
+    supply_ws = int(given_ws[0]), int(overdraft_ws[0])
+    share = beyond if has_policy else None
+    return HiddenRun(setup, seed, grid_w, charge_ws, seconds, *supply_ws, share)
 
 
 class Judge:

@@ -25,6 +25,9 @@ STANDARD = (
 SHORT = {"be": "be:sat"}
 WITHOUT_BATTERY = ("none", "source")
 
+MOST_BEYOND = 0.01
+"""Share of steps with a demand beyond a policy's alphabet above which it is said."""
+
 
 @dataclass(frozen=True)
 class Battery:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hushmeter.cli.compiling import says_compiling
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.option(
-    "--dist", metavar="LAW", help="Of the load in quanta: a,b,c or uniform:N or binary:P:DELTA."
+    "--dist",
+    metavar="LAW",
+    help="Of the load in quanta: a,b,c, uniform:N, binary:P:DELTA or file:FILE (from leakage home "
+    "--dist-out).",
 )
 @click.option("--capacity", type=int, metavar="C", help="Of the battery, in quanta of energy.")
 @click.option(
@@ -57,6 +61,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@says_compiling
 def design(out: Path | None, table_file: Path | None, as_json: bool, **given: Any) -> None:
     """Write the policy that leaks least, in the integers that a meter draws from.
 

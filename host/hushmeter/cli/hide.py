@@ -218,14 +218,18 @@ def _run(
     judging = _judging(record, given)
     window = day_window(record, judging.options.warm_up_s, given["day"])
     report = BatteryReport.of(record, window)
+    beyond: list[str] = []
     report.command = shlex.join(["hushmeter", *sys.argv[1:]])
     with _bars(given["as_json"]) as progress:
         for judged in compare(record, chosen, judging, _seed(given), progress):
             report.add(judged)
             label = judged.label
+            beyond += [f"{label}: {warning}" for warning in judged.run.warnings()]
             if label in tables:
                 for done in write_run(tables[label], record, judged.run):
                     progress(f"{label}, writing", done, record.steps)
+    for warning in beyond:
+        click.echo(f"warning: {warning}", err=True)
     return report, [run.figures for run in report.runs]
 
 

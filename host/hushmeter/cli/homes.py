@@ -124,9 +124,6 @@ def _check(  # noqa: PLR0913
         )
     if not date(1971, 1, 1) <= start <= date(2101, 1, 1) - timedelta(days):
         raise HushmeterError(f"{days} days from {start}; they must lie between 1971 and 2100")
-    for path in (out, truth):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _run(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from hushmeter.cli.study_leakage_hil import leakage_hil
 from hushmeter.cli.study_market import market
 from hushmeter.cli.study_power import power
 from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.study.homes import Home
@@ -108,9 +108,7 @@ def _check(given: dict[str, Any], out: Path | None) -> None:
     if given["load_file"] is not None and given["seconds"]:
         raise HushmeterError("--seconds is for synthetic homes; the file's rows say their length")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
 
 
 def _homes(given: dict[str, Any]) -> list[Home]:
@@ -140,7 +138,6 @@ def _command(given: dict[str, Any]) -> str:
 
 def _write(found: Study, command: str, out: Path) -> list[Path]:
     """All files, which appear together, the page last."""
-    from hushmeter.outputs import Outputs
     from hushmeter.report.study import draw_stepping, page
     from hushmeter.study.stepping import as_json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.study.cascade import CascadeStudy
@@ -37,9 +36,7 @@ def cascade(quick: bool, seed: int, out: Path | None, as_json: bool) -> None:
     from hushmeter.study import cascade as experiment
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
     began = time.perf_counter()
     with _bars(as_json) as bars:
         task = bars.add_task("cascade", total=None)
@@ -61,7 +58,6 @@ def _command(quick: bool, seed: int) -> str:
 def _write(found: CascadeStudy, command: str, out: Path) -> list[Path]:
     """All files, which appear together, the page last."""
     from hushmeter.cli.study import _csv
-    from hushmeter.outputs import Outputs
     from hushmeter.report.cascade import draw_cascade, page
     from hushmeter.study.cascade import as_json
 

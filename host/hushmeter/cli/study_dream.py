@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.study.dream import DreamStudy
@@ -106,9 +106,7 @@ def _check(out: Path | None, given: dict[str, Any]) -> None:
     if given["load_file"] is not None and (given["homes"] or given["days"]):
         raise HushmeterError("--homes and --days are for synthetic homes; --load has its own")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
 
 
 def _inputs(given: dict[str, Any], with_truth: bool) -> tuple[Any, Any, Any]:
@@ -144,7 +142,6 @@ def _command(given: dict[str, Any]) -> str:
 def _write(found: DreamStudy, command: str, out: Path, bars: Progress) -> list[Path]:
     """All files, which appear together, the page last."""
     from hushmeter.cli.study import _csv
-    from hushmeter.outputs import Outputs
     from hushmeter.report.dream import page
     from hushmeter.report.pictures import draw
     from hushmeter.report.pictures.dream import plans

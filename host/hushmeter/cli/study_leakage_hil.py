@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.leakage.policy_file import Design
@@ -60,9 +60,7 @@ def leakage_hil(out: Path | None, as_json: bool, **given: Any) -> None:
     from hushmeter.study import leakage_hil as experiment
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
     design = _design(given)
     boards = _boards(given["boards"], len(design.parts))
     steps = experiment.steps_for(boards) if given["steps"] is None else given["steps"]
@@ -142,7 +140,6 @@ def _command(given: dict[str, Any], boards: list[str], steps: int) -> str:
 def _write(found: Measured, command: str, out: Path) -> list[Path]:
     """All files, which appear together, the page last."""
     from hushmeter.leakage import policy_file
-    from hushmeter.outputs import Outputs
     from hushmeter.report import leakage_hil as report
     from hushmeter.report.pictures import draw, leakage_hil
     from hushmeter.study.leakage_hil import as_json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.study.market import MarketStudy
@@ -47,9 +46,7 @@ def market(out: Path | None, as_json: bool, **given: Any) -> None:
     from hushmeter.study import market as experiment
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
     prices = None if given["wholesale"] is None else read_wholesale(given["wholesale"])
     usual = experiment.QUICK_HOMES if given["quick"] else experiment.HOMES
     began = time.perf_counter()
@@ -85,7 +82,6 @@ def _write(found: MarketStudy, command: str, out: Path, bars: Progress) -> list[
     """All files, which appear together, the page last."""
     from hushmeter.cli.study import _csv
     from hushmeter.market.transcript import written
-    from hushmeter.outputs import Outputs
     from hushmeter.report.market import page, rows
     from hushmeter.report.pictures import draw
     from hushmeter.report.pictures.market import plans

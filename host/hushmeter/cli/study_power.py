@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hushmeter.errors import HushmeterError
+from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
     from hushmeter.study.power import PowerStudy
@@ -34,9 +33,7 @@ def power(quick: bool, out: Path | None, as_json: bool) -> None:
     from hushmeter.study import power as experiment
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise HushmeterError(f"{out} cannot be written", hint="name another folder for --out")
+        make_folder(out)
     began = time.perf_counter()
     with _bars(as_json) as bars:
         task = bars.add_task("figures", total=None)
@@ -59,7 +56,6 @@ def _command(quick: bool) -> str:
 def _write(found: PowerStudy, command: str, out: Path, bars: Progress) -> list[Path]:
     """All files, which appear together, the page last."""
     from hushmeter.cli.study import _csv
-    from hushmeter.outputs import Outputs
     from hushmeter.report.pictures import draw
     from hushmeter.report.pictures.power import plans
     from hushmeter.report.power import page

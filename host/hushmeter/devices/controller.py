@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hushfw.core.battery.settings import PARTS, WITH_TABLE
 from hushfw.core.battery.table_file import Table
 from hushfw.core.errors import HushError
 from hushmeter.battery.setups import SHORT, WITHOUT_BATTERY, Battery, setups
 from hushmeter.errors import HushmeterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NONE = "none"
 _SOURCE = "source"
@@ -81,6 +85,17 @@ class ControllerPlan:
             for path, (name, battery) in named.items()
             if name in WITH_TABLE and battery.table is not None
         }
+
+    def beyond_share(self, demand_w: NDArray[np.int64]) -> float | None:
+        """Share of the demands that the policy has no level for; None where there is no policy.
+
+        Of a table behind another controller nothing is said, for its demand is the other's draw. A
+        table carries remainders on, so one more level can be beyond now and then.
+        """
+        if self.name not in WITH_TABLE or self.battery.table is None or not demand_w.size:
+            return None
+        table = Table(self.battery.table)
+        return float((demand_w // table.quantum_w >= table.demand_levels).mean())
 
     def described(self) -> str:
         """In words, for a report."""

@@ -23,6 +23,7 @@ from typing import Any
 
 from hushfw.core import messages
 from hushfw.core import roster as device_roster
+from hushmeter.battery.setups import MOST_BEYOND
 from hushmeter.cluster import enrolment
 from hushmeter.cluster.aggregator import COMPLETED, DONE, VOID, Aggregator, Slot
 from hushmeter.cluster.roster import Authority, SignedRoster
@@ -360,9 +361,19 @@ class Street:
         home = self._meters[shown + 1]
         steps = battery_log({} if home.board else home.emulated.files(), start_s)
         battery = self._settings.controller
+        described = self._settings.described()
+        beyond = None if home.board else battery.beyond_share(steps["demand_w"])
+        if beyond is not None:
+            summary["beyond_share"] = beyond
+            described["beyond the policy's alphabet"] = f"{beyond:.1%} of the shown home's steps"
+            if beyond > MOST_BEYOND:
+                self._notice(
+                    f"in {beyond:.1%} of the steps of the home that is shown the demand was beyond "
+                    "the policy's alphabet and passed to the grid; design the policy for this load"
+                )
         report = StreetReport(
             summary=summary,
-            settings=self._settings.described(),
+            settings=described,
             first_slot_start=start_s,
             slot_s=self._settings.slot_s,
             band_wh=gathered.bands(),

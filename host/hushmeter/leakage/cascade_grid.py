@@ -45,7 +45,8 @@ def _find(point: Integers, points: Integers, table: Integers, count: int) -> int
             return int(table[slot])
         slot = slot + 1 if slot + 1 < size else 0
     table[slot] = count
-    points[count, :] = point
+    for z in range(len(point)):
+        points[count, z] = point[z]
     return count
 
 

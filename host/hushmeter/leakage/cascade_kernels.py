@@ -101,7 +101,8 @@ def _thetas(masses: Floats, index: Integers) -> Floats:
     for s in range(index.shape[0]):
         for place in index[s].ravel():
             if place >= 0:
-                theta[:, s] += masses[:, place]
+                for j in range(masses.shape[0]):
+                    theta[j, s] += masses[j, place]
     return theta
 
 
@@ -231,5 +232,6 @@ def _onwards(between: Floats, own: Floats, index: Integers, law: Floats) -> Floa
     for c in range(len(law)):
         for d in range(len(law)):
             if index[c, d] >= 0:
-                found[:, d] += between[:, c] * own[index[c, d]] / law[d]
+                for row in range(between.shape[0]):
+                    found[row, d] += between[row, c] * own[index[c, d]] / law[d]
     return found

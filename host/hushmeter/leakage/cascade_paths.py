@@ -58,7 +58,9 @@ def _walk(
             if depth >= most - 1:
                 mass, sign = ahead[depth].sum(), 1.0 if depth == most else -1.0
                 total += sign * mass * np.log(mass)
-                back[depth, :] += sign * (np.log(mass) + 1)
+                rise = sign * (np.log(mass) + 1)
+                for z in range(back.shape[1]):
+                    back[depth, z] += rise
             if depth == 0:
                 return total
             depth -= 1
@@ -107,7 +109,8 @@ def _solved(system: Floats, right: Floats) -> Floats:
         for row in range(pivot + 1, size):
             factor = rows[row, pivot] / rows[pivot, pivot]
             if factor != 0:
-                rows[row, pivot:] -= factor * rows[pivot, pivot:]
+                for column in range(pivot, size):
+                    rows[row, column] -= factor * rows[pivot, column]
                 found[row] -= factor * found[pivot]
     for row in range(size - 1, -1, -1):
         for column in range(row + 1, size):
@@ -155,7 +158,8 @@ def _balanced(moves: Floats) -> Floats:
         for z in range(last):
             moves[z, last] /= out
             if moves[z, last] > 0:
-                moves[z, :last] += moves[z, last] * moves[last, :last]
+                for to in range(last):
+                    moves[z, to] += moves[z, last] * moves[last, to]
     law[0] = 1.0
     for z in range(1, states):
         law[z] = (law[:z] * moves[:z, z]).sum()

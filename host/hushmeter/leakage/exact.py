@@ -80,7 +80,7 @@ def exact(policy: Policy | Machine, law: Floats) -> Bracket | None:
 
 
 def bracket(policy: Policy | Machine, law: Floats) -> Bracket:
-    """Bounds of the rate, as tight as a second or so allows.
+    """Bounds of the rate, as tight as a second or two allow: work is counted, not time.
 
     Raises
     ------
@@ -90,35 +90,36 @@ def bracket(policy: Policy | Machine, law: Floats) -> Bracket:
     started = time.perf_counter()
     process = under(from_policy(policy), law)
     load = entropy(process.law)
-    least_of_all = _least_of_all(process)
+    least = least_of_all(process)
     outer, inner = process.single_letter
-    if outer - inner - least_of_all < AGREEMENT / 2:
+    if outer - inner - least < AGREEMENT / 2:
         seconds = time.perf_counter() - started
-        lower = min(least_of_all, outer - inner) - ROUNDING
+        lower = min(least, outer - inner) - ROUNDING
         return Bracket(max(0.0, lower), outer - inner + ROUNDING, "optimum", seconds)
     lower = upper = 0.0
     methods = []
+    part = 1 / len(process.classes)
     for share, class_law in process.classes:
         draws = channel(process, class_law, with_load=False)
-        least, most, method = _entropy_rate(draws)
+        at_least, at_most, method = _entropy_rate(draws, part)
         if process.machine.is_resolved:
             given_least = given_most = 0.0
         else:
             pairs = channel(process, class_law, with_load=True)
-            given_least, given_most = _given_loads(pairs, load)
-        lower += share * (least - given_most)
-        upper += share * (most - given_least)
+            given_least, given_most = _given_loads(pairs, load, part)
+        lower += share * (at_least - given_most)
+        upper += share * (at_most - given_least)
         methods.append(method)
     known = inner if process.machine.is_resolved else 0.0
     lower, upper = lower - known - ROUNDING, upper - known + ROUNDING
     if upper - lower > AGREEMENT:
-        lower = max(lower, least_of_all)
+        lower = max(lower, least)
         upper = min(upper, load + ROUNDING)
     seconds = time.perf_counter() - started
     return Bracket(max(0.0, lower), upper, " and ".join(sorted(set(methods))), seconds)
 
 
-def _least_of_all(process: Process) -> float:
+def least_of_all(process: Process) -> float:
     """What no policy of a battery as large as all of the machine's together can go below, bits."""
     from hushmeter.leakage import single
 
@@ -128,25 +129,25 @@ def _least_of_all(process: Process) -> float:
     return single.solve(process.law, capacity).lower
 
 
-def _entropy_rate(seen: Channel) -> tuple[float, float, str]:
-    """(lower, upper, method) of the entropy rate of the symbols."""
-    found = entropy_rate(seen)
+def _entropy_rate(seen: Channel, part: float) -> tuple[float, float, str]:
+    """(lower, upper, method) of the entropy rate of the symbols, with that part of the work."""
+    found = entropy_rate(seen, part)
     if found is not None and found[1] < AGREEMENT / 4:
         rate, off = found
         return rate - off, rate + off, "beliefs"
-    lower, upper = exact_contexts.bracket(seen)
+    lower, upper = exact_contexts.bracket(seen, part)
     return lower, upper, "contexts"
 
 
-def _given_loads(pairs: Channel, load: float) -> tuple[float, float]:
+def _given_loads(pairs: Channel, load: float, part: float) -> tuple[float, float]:
     """(lower, upper) of h(Y | X) from loads and draws together; load is H(X)."""
-    found = entropy_rate(pairs)
+    found = entropy_rate(pairs, part / 2)
     if found is not None and found[1] < AGREEMENT / 4:
         rate, off = found
         return rate - off - load, rate + off - load
     return (
-        exact_given.at_least(pairs, _STEPS_BACK, load),
-        exact_given.at_most(pairs, _STEPS_BACK, load),
+        exact_given.at_least(pairs, _STEPS_BACK, load, part),
+        exact_given.at_most(pairs, _STEPS_BACK, load, part),
     )
 
 
@@ -161,13 +162,15 @@ def single_letter(policy: Policy | Machine, law: Floats) -> float:
 
 
 def cascade_upper(policies: Sequence[Policy | Machine], law: Floats, steps_back: int) -> float:
-    """At least the rate of batteries in series, for every number of steps k looked back; bits.
+    """At least the rate of batteries in series, from up to so many steps looked back; bits.
 
         h(Y) - H(Y_n | Y_n-k ... Y_n-1, X_n-k ... X_n, states at n-k)  >=  h(Y) - h(Y | X)
 
     since the states at an earlier time tell less. For invariant policies h(Y) is H(Y), and k = 0 is
-    Theorem 1 of Liu, Lee and Khisti; the bound falls with k to the rate itself. Where the beliefs
-    become too many, the states of the least likely ones are told, which keeps it a bound.
+    Theorem 1 of Liu, Lee and Khisti. Followed to the end the bound falls with k to the rate. Where
+    the beliefs become too many, the states of the least likely ones are told, which keeps it a
+    bound, but one that may rise with k: so the least over k from 0 to `steps_back` is returned, and
+    no more steps are looked back than the work allowed.
 
     Raises
     ------
@@ -179,8 +182,9 @@ def cascade_upper(policies: Sequence[Policy | Machine], law: Floats, steps_back:
     process = under(series(policies), law)
     load = entropy(process.law)
     total = 0.0
+    part = 1 / len(process.classes)
     for share, class_law in process.classes:
-        _, most, _ = _entropy_rate(channel(process, class_law, with_load=False))
+        _, most, _ = _entropy_rate(channel(process, class_law, with_load=False), part)
         pairs = channel(process, class_law, with_load=True)
-        total += share * (most - exact_given.at_least(pairs, steps_back, load))
+        total += share * (most - exact_given.at_least(pairs, steps_back, load, part))
     return min(total, load) + ROUNDING

@@ -17,6 +17,7 @@ t < 1, then V_n is within k log2(symbols) of V_n-k after them, so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,15 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MOST_BELIEFS = 30_000
+MOST_WORK = 160_000_000
+"""Numbers that are gone through before it counts as too long: half a second or so."""
+CHUNK = 2_000_000
+"""Numbers that are held at once for the beliefs after some."""
+ROW = 500
+"""What one more belief costs beside its numbers, in the same unit."""
 _MOST_NUMBERS = 15_000_000
 _MOST_STATES = 1_200
+_MOST_PRODUCTS = 15_000_000_000
 _GRID = 2.0**-47
 _LEAST_PATH = 1e-15
 _ROUNDING = 1e-15
@@ -59,6 +67,11 @@ class Channel:
     def states(self) -> int:
         """How many hidden states there are."""
         return len(self.law)
+
+    @cached_property
+    def work(self) -> int:
+        """Of what follows on one belief, in numbers gone through: `after`, and its results."""
+        return int(self.moves.nnz) + 4 * self.symbols * self.states + ROW
 
     def after(self, beliefs: Floats) -> tuple[Floats, Floats]:
         """Laws of symbol and next state from each belief: (rows, symbols, states), and symbols."""
@@ -109,12 +122,15 @@ def binary_entropy(share: Floats) -> Floats:
     return entropies(np.stack([share, 1 - share], axis=-1))
 
 
-def entropy_rate(seen: Channel) -> tuple[float, float] | None:
-    """(rate, how far it may be off), bits; None where the beliefs are too many or never mix."""
+def entropy_rate(seen: Channel, part: float = 1) -> tuple[float, float] | None:
+    """(rate, how far it may be off), bits; None where the beliefs are too many or never mix.
+
+    Too many for that part of `MOST_WORK`.
+    """
     if seen.states > _MOST_STATES:
         return None
     graph = _Graph(seen)
-    if not graph.explore():
+    if not graph.explore(int(part * MOST_WORK)):
         return None
     spread = _spread(seen)
     return None if spread is None else graph.rate(spread)
@@ -125,7 +141,7 @@ def _spread(seen: Channel) -> float | None:
     power = seen.transitions().toarray()
     best = np.inf
     steps = 1
-    for _ in range(_MOST_DOUBLINGS):
+    for _ in range(min(_MOST_DOUBLINGS, _MOST_PRODUCTS // seen.states**3)):
         apart = 1 - power.min(0).sum()
         if apart < 1:
             bound = (steps * np.log2(seen.symbols) + 1) / (1 - apart)
@@ -148,14 +164,20 @@ class _Graph:
         self.costs: list[float] = []
         self.edges: list[tuple[Integers, Integers, Floats, Floats]] = []
 
-    def explore(self) -> bool:
+    def explore(self, work: int) -> bool:
         """All beliefs that are likely enough, level by level; False if they are too many."""
         most = min(MOST_BELIEFS, _MOST_NUMBERS // self.seen.states)
+        rows = max(1, CHUNK // (self.seen.symbols * self.seen.states))
         front = np.array([0])
         while len(front):
-            if len(self.beliefs) > most:
-                return False
-            front = self._expand(front)
+            fresh = []
+            for at in range(0, len(front), rows):
+                work -= len(front[at : at + rows]) * self.seen.work
+                if work < 0 or len(self.beliefs) > most:
+                    return False
+                fresh.append(self._expand(front[at : at + rows]))
+                work -= ROW * len(self.edges[-1][0])
+            front = np.concatenate(fresh)
         return True
 
     def _expand(self, front: Integers) -> Integers:

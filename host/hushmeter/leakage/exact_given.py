@@ -18,21 +18,26 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from hushmeter.leakage.exact_beliefs import Channel, binary_entropy, entropies
+from hushmeter.leakage.exact_beliefs import CHUNK, ROW, Channel, binary_entropy, entropies
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+MOST_WORK = 80_000_000
+"""Numbers that are gone through, for each bound: a third of a second or so."""
 _MOST_ROWS = 40_000
-_MOST_NUMBERS = 2_000_000
+_MOST_NUMBERS = 2 * CHUNK
 _MOST_STATES = 1_200
-"""With more, nothing is looked back: the laws of all states would not fit in memory."""
+_MOST_LINKS = 3_000_000
+"""With more transitions, nothing is known of the state in an upper bound."""
+_MOST_MOVES = 10_000_000
+"""With more, nothing is looked back: the laws after all states would take too much memory."""
 _GRID = 2.0**-47
 _ROUNDING = 1e-12
 
 
-def at_least(seen: Channel, steps_back: int, load_entropy: float) -> float:
-    """A lower bound of h(Y | X) from so many steps back at most, bits.
+def at_least(seen: Channel, steps_back: int, load_entropy: float, part: float = 1) -> float:
+    """A lower bound of h(Y | X), bits: the greatest of those from 0 to so many steps back.
 
     Parameters
     ----------
@@ -40,22 +45,29 @@ def at_least(seen: Channel, steps_back: int, load_entropy: float) -> float:
         Loads and draws.
     load_entropy:
         H(X): the load is drawn anew, so H(Y | X, law) = H(X, Y | law) - H(X).
+    part:
+        Of `MOST_WORK`; with that done it looks no further back.
     """
-    if seen.states > _MOST_STATES:
+    if _is_large(seen):
         return float(seen.law @ entropies(seen.of_states())) - load_entropy - _ROUNDING
     told = np.eye(seen.states)
-    return -_followed(seen, told, np.arange(seen.states), steps_back, -1) - load_entropy
+    label = np.arange(seen.states)
+    return -_followed(seen, told, label, steps_back, -1, int(part * MOST_WORK)) - load_entropy
 
 
-def at_most(seen: Channel, steps_back: int, load_entropy: float) -> float:
+def at_most(seen: Channel, steps_back: int, load_entropy: float, part: float = 1) -> float:
     """An upper bound of h(Y | X), as `at_least`."""
     label = carried(seen)
-    if seen.states > _MOST_STATES:
+    if _is_large(seen):
         return _one_step(seen, label) - load_entropy + _ROUNDING
     told = np.zeros((int(label.max()) + 1, seen.states))
     told[label, np.arange(seen.states)] = seen.law
     told /= told.sum(1, keepdims=True)
-    return _followed(seen, told, label, steps_back, 1) - load_entropy
+    return _followed(seen, told, label, steps_back, 1, int(part * MOST_WORK)) - load_entropy
+
+
+def _is_large(seen: Channel) -> bool:
+    return seen.states > _MOST_STATES or seen.states**2 * seen.symbols > _MOST_MOVES
 
 
 def _one_step(seen: Channel, label: Integers) -> float:
@@ -70,7 +82,10 @@ def carried(seen: Channel) -> Integers:
     """The finest c: two states share a number where one state and symbol can lead to both.
 
     And where states that share one do, with the same symbol; so c and the symbol give the next c.
+    Of a very large channel c is a constant, which is one too.
     """
+    if seen.moves.nnz > _MOST_LINKS:
+        return np.zeros(seen.states, dtype=np.int64)
     moves = seen.moves.tocoo()
     symbol, head = np.divmod(moves.col, seen.states)
     label = np.arange(seen.states)
@@ -99,12 +114,14 @@ def _first_of(label: Integers) -> Integers:
     return found
 
 
-def _followed(seen: Channel, told: Floats, label: Integers, steps_back: int, sign: int) -> float:
+def _followed(  # noqa: PLR0913
+    seen: Channel, told: Floats, label: Integers, steps_back: int, sign: int, work: int
+) -> float:
     """The least of sign * H(X, Y | laws held after k steps) + rounding over k up to steps_back."""
     beliefs, lost = told, 0.0
     shares: Floats = np.bincount(label, seen.law, minlength=len(told)).astype(np.float64)
     best = np.inf
-    most = min(_MOST_ROWS, _MOST_NUMBERS // seen.states)
+    most = min(_MOST_ROWS, _MOST_NUMBERS // (seen.states * seen.symbols))
     is_full = False
     for back in range(steps_back + 1):
         joint, chances = seen.after(beliefs)
@@ -112,9 +129,10 @@ def _followed(seen: Channel, told: Floats, label: Integers, steps_back: int, sig
         if is_full and now >= best:
             break
         best = min(best, now)
-        if back == steps_back:
-            break
         row, symbol = np.nonzero(chances)
+        work -= len(beliefs) * seen.work + len(row) * (4 * seen.states + ROW)
+        if back == steps_back or work < 0:
+            break
         ahead = joint[row, symbol] / chances[row, symbol][:, None]
         beliefs, shares, moved = _merged(ahead, shares[row] * chances[row, symbol])
         lost += float(shares @ (moved * np.log2(seen.symbols) + binary_entropy(moved)))

@@ -13,12 +13,18 @@ again with what is told of the start exchanged: what was too high is then too lo
 middle, and half the distance goes into the standard error. The chains are independent, so the rest
 of it is from the spread of their means, whatever the correlation within a chain. `LEAST_STDERR`
 stands for rounding, and for tables known to so many digits.
+
+A policy may be invariant: every draw is independent of those before it (the optimum of one battery
+is such). The law of the state given the draws is then its law in the long run at every step, so it
+is not followed, and H(Y_t | past) is H(Y). The chains are walked all the same, and their draws have
+to bear that out: else the recursion is run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +33,7 @@ from numpy.typing import NDArray
 
 from hushmeter.errors import HushmeterError
 from hushmeter.leakage import forward_kernels, forward_sparse
+from hushmeter.leakage.exact import least_of_all
 from hushmeter.leakage.machine import Machine
 from hushmeter.leakage.machine_load import Process, under
 
@@ -42,6 +49,9 @@ _WORKING_SET_BYTES = 1 << 15
 _UNSEEN_PART = 4
 _FORGOTTEN = 1e-9
 _UNMOVED = 1e-7
+_STILL = 1e-12
+_UNLIKELY = 6.5
+"""Standard errors by which the draws of chains under test may be off: false alarm below 1e-7."""
 _MOST_POWERED = 400
 _MANY_ARCS = 600
 _MANY_LEVELS = 8
@@ -96,10 +106,14 @@ def run(machine: Machine, law: Floats, steps: int, seed: int | str, chains: int)
     if chains < LEAST_CHAINS:
         raise HushmeterError(f"{chains} chains; a standard error takes {LEAST_CHAINS} or more")
     process = under(machine, law)
+    each = -(-steps // chains)
+    if _draws_are_independent(process):
+        found = _walked(process, each, seed, chains)
+        if found is not None:
+            return found
     plan = _Plan(process, chains)
     plan.run(1, 0, _key(seed))
     started = time.perf_counter()
-    each = -(-steps // chains)
     unseen = _unseen(process, each)
     draws, pairs = plan.run(each, unseen, _key(seed))
     means, off = _rates(process, draws, pairs, each), 0.0
@@ -113,6 +127,50 @@ def run(machine: Machine, law: Floats, steps: int, seed: int | str, chains: int)
     seconds = time.perf_counter() - started
     stderr = float(np.hypot(means.std(ddof=1) / np.sqrt(chains), off))
     return Rate(float(means.mean()), max(stderr, LEAST_STDERR), each * chains, seconds)
+
+
+def _draws_are_independent(process: Process) -> bool:
+    """Whether H(Y) is h(Y) to `LEAST_STDERR`: the policy is invariant, or leaks no more than J*."""
+    if not process.machine.is_resolved or len(process.classes) != 1:
+        return False
+    outer, inner = process.single_letter
+    is_least = outer - inner - least_of_all(process) < LEAST_STDERR
+    return is_least or process.is_invariant(_STILL)
+
+
+def _walked(process: Process, each: int, seed: int | str, chains: int) -> Rate | None:
+    """The rate of independent draws, from chains that are walked without the recursion.
+
+    None where their draws do not have the entropy H(Y), or are correlated from step to step.
+    """
+    table, key = alias(process), _key(seed)
+    masses = np.bincount(process.draw, process.stationary[process.tail] * process.weight)
+    surprise = -np.log2(np.where(masses > 0, masses, 1.0))
+    outer, inner = process.single_letter
+    numbers = range(chains)
+    arguments = (
+        np.array([_chain_key(key, number) for number in numbers], dtype=np.uint64),
+        first_states(process.stationary, key, numbers).astype(np.uint64),
+        table.bits, table.keep, table.other, table.draw, table.head, surprise, outer,
+    )  # fmt: skip
+    forward_kernels.walk(*arguments, 1)
+    started = time.perf_counter()
+    beyond, products = forward_kernels.walk(*arguments, each)
+    seconds = time.perf_counter() - started
+    variance = float(masses @ (surprise - outer) ** 2)
+    total = each * chains
+    most = _UNLIKELY * np.sqrt(total * variance) + _UNLIKELY**2 * surprise.max()
+    most_product = _UNLIKELY * variance * np.sqrt(total) + (_UNLIKELY * surprise.max()) ** 2
+    if abs(beyond.sum()) > most or abs(products.sum()) > most_product:
+        return None
+    return Rate(outer - inner, LEAST_STDERR, total, seconds)
+
+
+def first_states(law: Floats, key: int, numbers: Iterable[int]) -> NDArray[np.int64]:
+    """Of these chains, from the law of the state in the long run."""
+    starts = np.array([_uniform(key, int(number)) for number in numbers])
+    state = np.searchsorted(np.cumsum(law), starts, side="right")
+    return np.asarray(np.minimum(state, int(np.flatnonzero(law)[-1])), dtype=np.int64)
 
 
 class _Plan:
@@ -153,9 +211,7 @@ class _Plan:
         self, numbers: NDArray[np.int64], steps: int, unseen: int, key: int, is_told: bool
     ) -> tuple[Floats, Floats]:
         law, alias, machine = self.process.stationary, self.alias, self.process.machine
-        starts = np.array([_uniform(key, int(number)) for number in numbers])
-        state = np.searchsorted(np.cumsum(law), starts, side="right")
-        state = np.minimum(state, int(np.flatnonzero(law)[-1]))
+        state = first_states(law, key, numbers)
         chains = (
             np.array([_chain_key(key, int(number)) for number in numbers], dtype=np.uint64),
             state.astype(np.uint64),

@@ -128,6 +128,41 @@ def settle(
 
 
 @compiled
+def walk(
+    keys: Words,
+    state: Words,
+    bits: int,
+    keep: Words,
+    other: Words,
+    arc_draw: Integers,
+    arc_head: Words,
+    surprise: Floats,
+    mean: float,
+    steps: int,
+) -> tuple[Floats, Floats]:
+    """Chains without the recursion: sums of -log2 P(draw) less its mean, and of products of two.
+
+    The products are of successive draws. The words are those that `run` takes.
+    """
+    shift, width = np.uint64(64 - bits), np.uint64(bits)
+    rest = (np.uint64(1) << shift) - np.uint64(1)
+    sums, products = np.zeros(len(keys)), np.zeros(len(keys))
+    for lane in range(len(keys)):
+        now, counter, last = state[lane], keys[lane], 0.0
+        for _ in range(steps):
+            counter += STRIDE
+            word = mixed(counter)
+            place = (now << width) | (word >> shift)
+            arc = place if (word & rest) < keep[place] else other[place]
+            now = arc_head[arc]
+            beyond = surprise[arc_draw[arc]] - mean
+            sums[lane] += beyond
+            products[lane] += beyond * last
+            last = beyond
+    return sums, products
+
+
+@compiled
 def run(
     keys: Words,
     state: Words,

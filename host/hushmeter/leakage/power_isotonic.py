@@ -123,7 +123,7 @@ def policy_of(levels: int, count: int, first: Ints, descend: Floats) -> Floats:
             arrived *= descend[below]
         last = first[b + 1] if b + 1 < count else levels
         for x in range(start + 1, last):
-            for y in range(levels):  # rows assigned whole take a second to compile
+            for y in range(levels):
                 policy[x, y] = policy[start, y]
     return policy
 

@@ -271,7 +271,7 @@ def minimise(
     minimises a bound of F that touches it here (H(S - X) is concave), so F falls at every step.
     """
     place = np.full(states[-1] + 1, -1)
-    for k in range(len(states)):  # an array assigned to a part takes a second to compile
+    for k in range(len(states)):
         place[states[k]] = k
     mixed = np.zeros(states[-1] + levels[-1] + 1)
     gradient = np.empty(len(states))

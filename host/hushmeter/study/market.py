@@ -5,9 +5,10 @@ it likes; the price is the one at which the utility just covers what that costs 
 repeating the day. On the market each interval is cleared from the homes' curves, summed masked, and
 the utility's, which is public.
 
-Costs are compared as a society bears them: what the utility pays for energy, what panels cost, what
-homes lose in comfort, and what is left in homes and batteries at the end, at the mean wholesale
-price. Welfare is that cost with the sign turned; what homes pay to the utility is no cost of both.
+Costs are compared as a society bears them: what the utility pays for energy, less the wholesale
+price of what homes feed in beyond their use; what panels cost; what homes lose in comfort; and what
+is left in homes and batteries at the end, at the mean wholesale price. Welfare is that cost with
+the sign turned; what homes pay to the utility is no cost of both.
 """
 
 from __future__ import annotations
@@ -180,8 +181,8 @@ def _flat_day(
 def _row(
     interval: int, cost: int, price: int, bought: int, sold: int, steps: Sequence[Step]
 ) -> Row:
-    """Energy that the utility provides is what homes buy beyond what homes sell, not below 0."""
-    provided = max(0, bought - sold)
+    """The utility provides what homes buy beyond what homes sell, and sells on what is over."""
+    provided, over = max(0, bought - sold), max(0, sold - bought)
     return {
         "interval": interval,
         "wholesale": cost,
@@ -189,7 +190,7 @@ def _row(
         "bought_wh": bought,
         "sold_wh": sold,
         "utility_w": provided * 3600 / INTERVAL_S,
-        "energy_micro": wholesale.cost_micro(cost, steps, provided),
+        "energy_micro": wholesale.cost_micro(cost, steps, provided) - over * cost,
     }
 
 

@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hushmeter.cli.compiling import says_compiling
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,7 +25,11 @@ _EFFORTS = ("none", "quick", "thorough")
 
 
 @click.command()
-@click.option("--dist", required=True, help="Pr[X = 0, 1, ...], as 0.5,0.5; or uniform:LEVELS.")
+@click.option(
+    "--dist", required=True, metavar="LAW",
+    help="The load: a,b,c (probabilities of 0, 1, 2, ...), uniform:LEVELS, binary:P_LOW:DELTA or "
+    "file:FILE (from leakage home --dist-out).",
+)  # fmt: skip
 @click.option("--capacity", type=int, required=True, help="Of each battery.")
 @click.option(
     "--policies", type=click.Choice(_KINDS), default="different", show_default=True,
@@ -42,6 +48,7 @@ _EFFORTS = ("none", "quick", "thorough")
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@says_compiling
 def cascade(dist: str, capacity: int, as_json: bool, **given: Any) -> None:
     """Say what batteries in series leak: Liu, Lee and Khisti's bounds, and what is certain beyond.
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hushmeter.cli.compiling import says_compiling
 from hushmeter.cli.values import day
 from hushmeter.errors import HushmeterError
 
@@ -76,6 +77,7 @@ def _output_options(command: Any) -> Any:
 @click.option("--thorough", is_flag=True, help="Bracket the Markov optimum, minutes if need be.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @_output_options
+@says_compiling
 def home(**given: Any) -> None:
     """Say how much a home's meter tells, and how little it could behind a battery.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from hushmeter.cli.compiling import says_compiling
 from hushmeter.cli.values import settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--dist", required=True, metavar="LAW",
-    help="The load: a,b,c (probabilities of 0, 1, 2, ...), uniform:LEVELS or binary:P_LOW:DELTA.",
+    help="The load: a,b,c (probabilities of 0, 1, 2, ...), uniform:LEVELS, "
+    "binary:P_LOW:DELTA or file:FILE (from leakage home --dist-out).",
 )  # fmt: skip
 @click.option("--capacity", type=int, required=True, help="Of each battery, in quanta.")
 @click.option(
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     help="A setting of a device's controller, such as discharge_rate_w=2; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@says_compiling
 def rate(names: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Say what a policy leaks to a reader who knows it; bits a step.
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hushmeter.cli.compiling import says_compiling, warm
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _MOST_SHOWN = 24
 @click.command()
 @click.option(
     "--dist", metavar="LAW",
-    help="The load: a,b,c (probabilities of 0, 1, 2, ...), uniform:LEVELS or binary:P_LOW:DELTA.",
+    help="The load: a,b,c (probabilities of 0, 1, 2, ...), uniform:LEVELS, "
+    "binary:P_LOW:DELTA or file:FILE (from leakage home --dist-out).",
 )  # fmt: skip
 @click.option(
     "--markov", type=click.Path(path_type=Path), metavar="FILE",
@@ -38,11 +40,13 @@ _MOST_SHOWN = 24
     "--most-seconds", default=10.0, show_default=True, help="With --markov: begin nothing longer."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@says_compiling
 def single(as_json: bool, **given: Any) -> None:
     """Say the least that any policy of one battery leaks; bits a step.
 
     The truth lies from `lower` to `upper`. `theta` is the best law of the charge: `upper` is the
     information I(S - X; X) under it, `lower` the least entry of its gradient, both within 1e-13.
+    `seconds` is without compilation, and if below 0.05 that of a second run, warm.
     For a Markov load the bounds come as near as --most-seconds allow: a binary load has them meet,
     more levels need more time. `value` is then what the policy found leaks at most; `draws` has
     its probabilities by memory, charge, load and draw, and `next_memory` the memory by memory and
@@ -75,7 +79,7 @@ def _independent(dist: str, capacity: int, with_policy: bool) -> dict[str, Any]:
     from hushmeter.leakage.distributions import parse_discrete
 
     law = parse_discrete(dist).integer_law()
-    found = singles.solve(law, capacity)
+    found = warm(lambda: singles.solve(law, capacity))
     out = {
         "value": found.value,
         "lower": found.lower,

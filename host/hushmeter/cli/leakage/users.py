@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hushmeter.cli.compiling import says_compiling, warm
 from hushmeter.errors import HushmeterError
 from hushmeter.leakage.distributions import Discrete, Exponential, parse
 
@@ -33,6 +34,7 @@ _KINDS = ("binary", "exponential")
 @click.option("--power", type=float, required=True, help="Mean power of the source.")
 @click.option("--peak", type=float, help="The most that the source gives in a step; with --joint.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@says_compiling
 def users(as_json: bool, **given: Any) -> None:
     """Share a source among homes so that least leaks in all; bits a step.
 
@@ -77,7 +79,7 @@ def _independent(given: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     names, loads = _loads(given)
     # A first call compiles, or reads the compiled code; the one that is timed finds it there.
     shares.solve([parse("0.5,0.5")], 0.25)
-    found = shares.solve(loads, given["power"])
+    found = warm(lambda: shares.solve(loads, given["power"]))
     return names, {
         "total": found.total,
         "lower": found.lower,
@@ -100,7 +102,7 @@ def _joint(path: Path, power: float, peak: float | None) -> tuple[list[str], dic
     load = users_joint.read(path)
     twice = users_joint.joint(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0.5, 0.5]))
     users_joint.solve(twice, 0.25)
-    found = users_joint.solve(load, power, peak)
+    found = warm(lambda: users_joint.solve(load, power, peak))
     return [f"user {number}" for number in range(1, load.vectors.shape[1] + 1)], {
         "total": found.total,
         "lower": found.lower,
