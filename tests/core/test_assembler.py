@@ -1,6 +1,6 @@
 """The assembler routines of `hushfw.core`, instruction by instruction, against plain arithmetic.
 
-Random operands by the hundred thousand on every run (by the million with `HUSHMETER_MORE`), with
+Random operands by the ten thousand on every run (by the million with `HUSHMETER_MORE`), with
 digits of all ones and all zeros among them. The instructions come from the source (see `thumb`).
 """
 
@@ -31,6 +31,7 @@ def load(name: str, function: str) -> Routine:
 
 
 FIELD = load("field", "_run")
+MONTGOMERY = load("pairs", "_montgomery")
 SHA512 = load("sha512", "_compress")
 
 
@@ -132,3 +133,64 @@ def test_sha512_is_the_reference_from_any_state() -> None:
         block = generator.bytes(128)
         state = [int.from_bytes(generator.bytes(8), "little") for _ in range(8)]
         assert after(block, state)[0] == sha512._compress(state, block)
+
+
+DIGITS = (1, 2, 3, 5, 16, 17)
+# Word by word: out, a, b, c, d, n, m, n^-1, addend, bytes, square; then the numbers, 64 bytes each.
+PARAMETERS_BYTES, PLACE = 64, 64
+
+
+def number(generator: np.random.Generator, digits: int) -> int:
+    return (
+        operands(generator) & (1 << 16 * digits) - 1
+        if digits <= 16
+        else (operands(generator) | operands(generator) << 256) & (1 << 16 * digits) - 1
+    )
+
+
+def reduced(
+    generator: np.random.Generator, digits: int, machine: Routine = MONTGOMERY
+) -> tuple[bool, int]:
+    """One product, sum or square with random operands: is it right, and the instructions run."""
+    top = 1 << 16 * digits
+    n = number(generator, digits) | 1 | top >> 1
+    a, b, c, d = (number(generator, digits) % n for _ in range(4))
+    addend = number(generator, digits)
+    square, both = divmod(int(generator.integers(3)), 2)
+    size = 2 * digits
+    at = {name: PARAMETERS_BYTES + PLACE * i for i, name in enumerate("oabcdnme")}
+    words = [at["o"], at["a"], at["a"] if square else at["b"], at["c"] if both else 0, at["d"]]
+    words += [at["n"], at["m"], pow(n, -1, 1 << 16), at["e"], size, square]
+    pieces = [(0, b"".join(word.to_bytes(4, "little") for word in words))]
+    for name, value in zip("abcdne", (a, b, c, d, n, addend), strict=True):
+        pieces.append((at[name], value.to_bytes(size, "little")))
+    memory = memory_with(*pieces, size=PARAMETERS_BYTES + 9 * PLACE)
+    steps = machine(memory, 0)
+
+    def read(where: int, length: int = size) -> int:
+        return int.from_bytes(memory[where : where + length].tobytes(), "little")
+
+    above = int.from_bytes(memory[-STACK_BYTES:][:4].tobytes(), "little", signed=True)
+    value = above * top + read(at["o"])
+    total = a * (a if square else b) + (c * d if both else 0) + addend
+    return total - read(at["m"]) * n == value * top, steps
+
+
+@pytest.mark.parametrize("digits", DIGITS)
+def test_montgomery_reduces_and_takes_the_same_steps_for_random_operands(digits: int) -> None:
+    generator = np.random.default_rng(digits)
+    taken = set()
+    for _ in range(ROUNDS // (10 * len(DIGITS)) if ROUNDS < 1_000_000 else ROUNDS // len(DIGITS)):
+        right, steps = reduced(generator, digits)
+        assert right
+        taken.add(steps)
+    assert len(taken) <= 3, "a product, a sum of two and a square; each always the same"
+
+
+def test_these_operands_catch_a_carry_lost_in_a_product() -> None:
+    source = (CORE / "pairs_armv6m.py").read_text()
+    carry = "    adc(r6, r7)\n    ldrh(r3, [r1, 2])\n"
+    assert carry in source
+    broken = routine(source.replace(carry, carry.replace("adc(r6, r7)", "nop()")), "_montgomery")
+    generator = np.random.default_rng(1)
+    assert not all(reduced(generator, 16, broken)[0] for _ in range(300))
