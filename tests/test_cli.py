@@ -121,6 +121,34 @@ def test_an_error_is_one_line_and_exit_code_2(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "path"),
+    [
+        (["leakage", "single", "--dist", "0.5,0.5", "--capacity", "2.5"], "2.5", "leakage single"),
+        (["leakage", "cascade", "--policies", "foo"], "'foo'", "leakage cascade"),
+        (["leakage", "rate", "--policy", "optimal"], "--dist", "leakage rate"),
+        (["leakage", "rate", "--no-such"], "--no-such", "leakage rate"),
+        (["leakage", "singel"], "'singel'", "leakage"),
+        (["demo", "too", "many"], "too", "demo"),
+        (["no-such"], "'no-such'", ""),
+        (["--no-such"], "--no-such", ""),
+    ],
+)
+def test_words_that_a_command_does_not_take_are_one_line_and_a_hint(
+    runner: CliRunner, words: list[str], said: str, path: str
+) -> None:
+    result = runner.invoke(main, words)
+    assert result.exit_code == 2 and not result.stdout
+    error, hint = result.stderr.splitlines()
+    assert error.startswith("error: ") and said in error
+    assert hint == f"hint: {' '.join(['hushmeter', *path.split(), '--help'])}"
+
+
+@pytest.mark.parametrize("words", [[], ["leakage"]])
+def test_a_group_without_a_command_shows_its_help(runner: CliRunner, words: list[str]) -> None:
+    assert "Commands:" in runner.invoke(main, words).output
+
+
 def test_a_defect_is_not_dressed_up_as_the_users_error(runner: CliRunner) -> None:
     result = runner.invoke(raising(ZeroDivisionError("a defect")), ["any"])
     assert isinstance(result.exception, ZeroDivisionError)

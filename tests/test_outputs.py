@@ -43,7 +43,10 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_commands_make_the_folder_of_what_they_write(tmp_path: Path, command: str) -> None:
     homes, load = tmp_path / "homes.txt", tmp_path / "load.csv"
     homes.write_text("home1 0.9,0.1\nhome2 0.5,0.5\n")
-    rows = [f"2024-01-0{1 + i // 48}T{i % 48 // 2:02}:{i % 2 * 3}0:00,{i * 7 % 5 * 100}" for i in range(144)]
+    rows = [
+        f"2024-01-0{1 + i // 48}T{i % 48 // 2:02}:{i % 2 * 3}0:00,{i * 7 % 5 * 100}"
+        for i in range(144)
+    ]
     load.write_text("\n".join(["time,home_0_w", *rows, ""]))
     new = str(tmp_path / "new" / "folder")
     law = ["--capacity", "2", "--out", f"{new}/policy.json"]

@@ -11,7 +11,7 @@ from hushmeter import compile_notice
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-class _Listener(event.Listener):  # type: ignore[misc]
+class _Listener(event.Listener):
     """Passes on when a function is compiled; one that is read from the cache is none."""
 
     def on_start(self, event: object) -> None:
@@ -23,7 +23,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
             watch.end()
 
 
-event.register("numba:compile", _Listener())
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
 
 
 def compiled(function: Function) -> Function:

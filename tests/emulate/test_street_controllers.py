@@ -31,11 +31,10 @@ def totals(*options: str) -> list[int]:
     return known
 
 
-def policy(path: Path) -> Path:
-    """A table of one state: the draw is the demand in whole quanta of 100 W."""
-    levels = 40
+def policy(path: Path, levels: int = 40, quantum_w: int = 100) -> Path:
+    """A table of one state: the draw is the demand in whole quanta."""
     rows = [thresholds([int(y == levels - 1 - i) for y in range(levels)]) for i in range(levels)]
-    path.write_bytes(encode(60, 100, levels, levels, BY_DIFFERENCE, [], rows))
+    path.write_bytes(encode(60, quantum_w, levels, levels, BY_DIFFERENCE, [], rows))
     return path
 
 
@@ -53,6 +52,19 @@ def test_a_table_and_two_controllers_in_series_run(tmp_path: Path) -> None:
     assert len(totals("--controller", "table", "--table", table)) == 2
     series = ("--controller", "table", "--table", table, "--second", "smooth")
     assert len(totals(*series, "--second-capacity-wh", "300")) == 2
+
+
+@pytest.mark.parametrize(("quantum_w", "is_said"), [(100, False), (1, True)])
+def test_demand_beyond_a_policys_alphabet_is_said(
+    tmp_path: Path, quantum_w: int, is_said: bool
+) -> None:
+    table = str(policy(tmp_path / "policy.bin", quantum_w=quantum_w))
+    out = tmp_path / "out"
+    result = emulate("--controller", "table", "--table", table, "--out", str(out))
+    share = json.loads(result.stdout)["beyond_share"]
+    assert (share > 0.01) is is_said
+    assert ("beyond the policy's alphabet" in result.stderr) is is_said
+    assert f"{share:.1%} of the shown home" in (out / "report.html").read_text()
 
 
 def test_a_second_supply_takes_its_share_of_the_streets_energy(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import tracemalloc
 
 import numpy as np
@@ -202,6 +203,45 @@ def test_looking_further_back_lowers_the_bound_towards_the_rate() -> None:
     assert bounds[-1] == pytest.approx(found.value, abs=1e-8)
     with pytest.raises(HushmeterError, match="-1 steps back"):
         cascade_upper([policy], FAIR, -1)
+
+
+def test_looking_further_back_never_raises_the_bound_where_laws_are_thinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exact_given, "_MOST_ROWS", 40)
+    pair = [random_policy(FAIR, 2, 1), random_policy(FAIR, 2, 2)]
+    bounds = [cascade_upper(pair, FAIR, back) for back in range(12)]
+    assert all(further <= nearer for nearer, further in zip(bounds, bounds[1:], strict=False))
+    assert bounds[-1] == bounds[-2], "nothing was thinned, so nothing was tested"
+
+
+LARGE = {
+    "two in series": (series([optimal(TERNARY, 10)] * 2), TERNARY),
+    "a ternary table, a binary load": (from_policy(optimal(TERNARY, 40)), np.array([0.5, 0.5, 0])),
+    "21 levels in series": (series([optimal(np.full(21, 1 / 21), 5)] * 2), np.full(21, 1 / 21)),
+    "hold-mean, 300 states": (hold_mean(np.full(21, 1 / 21), 300), np.full(21, 1 / 21)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_bracket_takes_a_second_or_two_however_large_the_machine(name: str) -> None:
+    """In time of this process's own, so that others on the machine do not count."""
+    policy, law = LARGE[name]
+    began = time.thread_time()
+    found = bracket(policy, law)
+    assert time.thread_time() - began < 6, "about 0.5 s; a slow machine has its allowance"
+    assert 0 <= found.lower < found.upper <= np.log2(len(law))
+
+
+def test_with_less_work_a_bracket_is_wider_and_still_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [(series([optimal(TERNARY, 3)] * 2), TERNARY), (random_policy(SKEW, 4, 5), SKEW)]
+    wide = [bracket(*case) for case in cases]
+    for module in (exact_given, exact_contexts, exact_beliefs):
+        monkeypatch.setattr(module, "MOST_WORK", module.MOST_WORK // 300)
+    for near, case in zip(wide, cases, strict=True):
+        far = bracket(*case)
+        assert far.lower <= near.lower < near.upper <= far.upper
+        assert far.upper - far.lower > near.upper - near.lower
 
 
 @pytest.mark.parametrize("seed", [1, 2])

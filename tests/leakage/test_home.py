@@ -9,6 +9,7 @@ import pytest
 
 from hushmeter.leakage import home, home_source, single
 from hushmeter.leakage.home import Asked, analyse
+from hushmeter.leakage.home_told import Told
 from hushmeter.report import leakage as pages
 from hushmeter.report.battery_model import BatteryReport, day_window
 from hushmeter.report.leakage_model import LeakageReport
@@ -26,7 +27,7 @@ KEYS = {
 }  # fmt: skip
 TOLD = {
     "controller", "rate_w", "bits", "stderr", "draw_bits", "coin_bits", "steps", "law",
-    "whole_bits", "beyond_share", "bits_a_day", "measured",
+    "whole_bits", "whole_stderr", "beyond_share", "bits_a_day", "measured",
 }  # fmt: skip
 
 
@@ -111,6 +112,7 @@ def test_the_curve_of_the_source_goes_from_the_entropy_to_nothing(told):
     assert values[-1] == pytest.approx(0, abs=1e-9)
     assert power["curve"][-1]["power_w"] == pytest.approx(told["mean_w"])
     assert power["point"]["power_w"] == 100
+    assert power["at_most"] == min(power["point"]["value"], told["without_battery"]["bits"])
     for point in power["curve"]:
         assert point["lower"] - 1e-12 <= point["value"] <= point["upper"] + 1e-12
         assert point["value"] <= min(point["time_division"], point["output_limit"]) + 1e-9
@@ -128,7 +130,7 @@ def test_the_same_seed_gives_the_same_figures(load, told):
 def test_the_page_is_one_file_and_says_what_a_homeowner_asks(load, tmp_path):
     files = [tmp_path / name for name in ("page.html", "law.json", "chain.json")]
     result = leakage_home(
-        load, "--levels", 8, "--controller", "none,ls2,table", "--page", files[0],
+        load, "--levels", 8, "--controller", "none,ls2,table", "--source-w", 5, "--page", files[0],
         "--dist-out", files[1], "--markov-out", files[2],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -142,11 +144,13 @@ def test_the_page_is_one_file_and_says_what_a_homeowner_asks(load, tmp_path):
     assert "even the best possible controller would tell at least" in page.text
     assert "independence is a bad description of this home" in page.text
     assert "certified or audited" in page.text
+    assert "at most: as without the source, which never makes a meter tell more" in page.text
     assert len(page.all("img")) == 4
 
 
 def test_where_it_is_affordable_the_optimum_on_the_chain_is_bracketed(watts, monkeypatch):
     monkeypatch.setattr(home, "_QUICK_CASES", 3000)
+    monkeypatch.setattr(home, "_QUICK_S", 0.5)
     chain = report_of(
         watts, capacity_wh=300, levels=4, quantum_w=400, controllers=["none"]
     ).found.summary()["chain"]
@@ -185,6 +189,17 @@ def test_a_controller_that_cannot_run_is_left_out_with_the_reason(watts):
     assert {"ls2", "rc", "table"} == set(report.found.left_out)
     assert any("two quanta" in warning for warning in found["warnings"])
     assert "ls2 was left out" in Page(pages.page(report, [])).text
+
+
+@pytest.mark.parametrize(
+    ("bits", "error", "words"),
+    [(0.296, 0.01, "not distinguishable from 0"), (0.5, 0.01, "+0.200 ± 0.010 bits a minute")],
+)
+def test_what_remainders_give_away_is_said_with_its_error(bits, error, words):
+    told = Told(bits, 0.02, 1.0, 0.5, 100, "reader", whole_bits=0.3, whole_stderr=error)
+    row = pages._remainder_row(told, "minute")
+    assert row.value == words
+    assert f"{bits - 0.3:+.3f} ± {error:.3f}" in row.value + row.note
 
 
 def test_a_load_without_memory_is_called_so():

@@ -75,6 +75,16 @@ def test_what_remainders_give_away_is_in_the_figure():
     assert beyond.bits > between.bits + 0.2
 
 
+def test_a_load_of_whole_quanta_has_no_remainders_to_tell_of():
+    levels = np.random.default_rng(5).choice(4, 3000, p=LAW)
+    whole = table_run(levels, 3)[2]
+    assert (whole.beside(whole).whole_bits, whole.beside(whole).whole_stderr) == (whole.bits, 0)
+    between = table_run(levels, 3, np.random.default_rng(6).integers(0, 100, 3000))[2]
+    found = between.beside(whole)
+    assert 0 < found.whole_stderr < between.stderr + whole.stderr
+    assert found.bits == between.bits
+
+
 def test_gaps_are_passed_over_by_the_reader():
     levels = np.random.default_rng(3).choice(4, 10_000, p=LAW)
     load, run, told = table_run(levels, 3, missing=[*range(500, 530), 900, 901, 4000])

@@ -172,6 +172,40 @@ def test_a_file_that_was_changed_by_hand_is_noticed() -> None:
     assert "sha256 does not fit" in refusal(json.dumps(found).encode())
 
 
+@pytest.mark.parametrize("made", ALL, ids=lambda made: str(made.kind))
+def test_a_table_made_by_hand_needs_no_figures_command_or_checksum(
+    made: policy_file.Design,
+) -> None:
+    found = fields(made)
+    for name in ("figures", "command", "sha256"):
+        del found[name]
+    read = policy_file.parse(json.dumps(found).encode(), "mine.json")
+    assert read.parts == made.parts and read.command == ""
+    figures, stated = read.figures, made.figures
+    assert figures.rounded_lower <= stated.rounded_upper + 1e-9
+    assert stated.rounded_lower <= figures.rounded_upper + 1e-9
+    assert figures.lower == pytest.approx(stated.lower, abs=1e-9)
+    if made.kind != "cascade":
+        assert figures.rounded_upper == pytest.approx(stated.rounded_upper, abs=1e-9)
+    assert policy_file.parse(policy_file.write(read), "again").figures == figures
+
+
+def test_a_file_by_hand_is_checked_like_any_other() -> None:
+    found = fields()
+    del found["figures"], found["sha256"]
+    found["policy"]["thresholds"][0] = [ONE, ONE]
+    assert "policy.thresholds[0] cannot be carried out" in refusal(json.dumps(found).encode())
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    large = tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    for read in (policy_file.read, machine_table.read):
+        with pytest.raises(HushmeterError, match=r"large.json: .* at most 16 MiB"):
+            read(large)
+
+
 def test_a_row_that_cannot_be_carried_out_is_named_before_the_checksum() -> None:
     found = fields()
     found["policy"]["thresholds"][0] = [ONE, ONE]

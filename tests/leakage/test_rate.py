@@ -19,7 +19,7 @@ from hushmeter.leakage.machine_load import under
 from hushmeter.leakage.machine_named import best_effort, hold_mean, optimal
 from hushmeter.leakage.policy import Policy
 from hushmeter.leakage.rate import simulate, simulate_cascade
-from tests.leakage.rate_kit import FAIR, SKEW, TERNARY, random_policy
+from tests.leakage.rate_kit import FAIR, SKEW, TERNARY, blind_policy, random_policy
 
 SEEDS = 60
 MOST_SIGMAS = 5.5
@@ -158,6 +158,47 @@ def test_an_invariant_policy_needs_no_luck() -> None:
     assert found.stderr == forward.LEAST_STDERR
 
 
+def test_the_optimum_of_a_large_battery_takes_no_recursion() -> None:
+    law = np.full(21, 1 / 21)
+    policy = optimal(law, 1000)
+    found = simulate(policy, law, 200_000, 1)
+    truth = exact(policy, law)
+    assert truth is not None and abs(found.rate - truth.value) < 4 * found.stderr
+    assert found.steps == 200_000 and found.seconds < 5
+
+
+@pytest.mark.parametrize("policy", [optimal(SKEW, 5), random_policy(FAIR, 4, 1)])
+def test_what_takes_no_recursion_leaks_what_the_recursion_finds(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law = SKEW if policy.inputs == 3 else FAIR
+    walked = simulate(policy, law, 20_000, 1)
+    monkeypatch.setattr(forward, "_draws_are_independent", lambda _: False)
+    followed = simulate(policy, law, 20_000, 1)
+    assert walked.rate == pytest.approx(followed.rate, abs=2e-9)
+    assert walked.stderr == followed.stderr == forward.LEAST_STDERR
+
+
+@pytest.mark.parametrize("law", [FAIR, SKEW], ids=["fair", "skew"])
+def test_draws_that_depend_on_each_other_are_not_taken_for_independent(
+    law: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The positive control of the walk: best effort, said to be invariant, goes to the recursion.
+    That the walk accepts what is invariant fails by chance below 1e-7; its seeds are fixed."""
+    invariant = under(from_policy(optimal(law, 4)), law)
+    assert all(forward._walked(invariant, 1000, seed, 64) is not None for seed in range(20))
+    policy = best_effort(law, 4)
+    assert forward._walked(under(from_policy(policy), law), 1000, 1, 64) is None
+    first = simulate(policy, law, 64_000, 1)
+    monkeypatch.setattr(forward, "_draws_are_independent", lambda _: True)
+    assert simulate(policy, law, 64_000, 1).rate == first.rate
+
+
+def test_classes_that_never_meet_are_not_taken_for_independent_draws() -> None:
+    process = under(from_policy(blind_policy(FAIR, 3)), FAIR)
+    assert len(process.classes) > 1 and not forward._draws_are_independent(process)
+
+
 def test_a_cascade_of_one_is_the_battery_itself() -> None:
     policy = best_effort(FAIR, 2)
     assert simulate_cascade([policy], FAIR, 3000, 1).rate == simulate(policy, FAIR, 3000, 1).rate
@@ -251,7 +292,7 @@ def test_the_command_gives_the_rate_its_error_and_the_exact_value() -> None:
 
 def test_the_command_says_null_where_no_exact_value_is_known() -> None:
     code, out, _ = command(
-        "--policy", "best-effort-pass", "--dist", "0.25,0.5,0.25", "--capacity", "20",
+        "--policy", "best-effort", "--dist", "0.9,0.1", "--capacity", "200",
         "--steps", "1000", "--json",
     )  # fmt: skip
     found = json.loads(out)

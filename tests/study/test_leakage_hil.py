@@ -104,6 +104,32 @@ def test_other_probabilities_and_draws_that_hang_together_are_caught() -> None:
     assert stuck.p_value > 1e-4 > stuck.serial_p_value
 
 
+def test_a_bias_of_the_size_that_is_stated_is_noticed_in_half_of_the_runs() -> None:
+    """60 runs of one half each: fewer than 12 or more than 48 have chance 1e-6; seeds are fixed."""
+    draws = battery().parts[0].draws()
+    generator = np.random.default_rng(7)
+    x = generator.choice(3, size=STEPS, p=[0.25, 0.5, 0.25])
+    state = generator.integers(0, 4, STEPS)
+    bias = measure.bias_found(draws, state, x, 15)
+    assert bias is not None and 0.02 < bias < 0.1
+
+    def calls(share: float) -> int:
+        """Of 60 boards whose draws are so often the likeliest ones."""
+        found = 0
+        for _ in range(60):
+            rows = draws[state, x]
+            y = (rows.cumsum(axis=1) <= generator.random(STEPS)[:, None]).sum(axis=1)
+            y = np.where(generator.random(STEPS) < share, rows.argmax(axis=1), y)
+            found += measure.frequencies(draws, state, x, y).p_value < measure.FALSE_ALARM
+        return found
+
+    assert 12 <= calls(bias) <= 48
+    assert calls(bias / 4) < 12 and calls(2 * bias) > 48
+    assert measure.bias_found(draws, state[: STEPS // 4], x[: STEPS // 4], 15) == pytest.approx(
+        2 * bias, rel=0.1
+    )
+
+
 def test_a_board_leaks_what_it_was_designed_to() -> None:
     """One honest run of 1000 misses; the boards' generators are seeded here, so it is one run."""
     found = experiment.study(battery(), ["unix"], STEPS, seed=3, repeatable=True)
@@ -145,6 +171,7 @@ def test_a_board_with_another_table_is_caught(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(experiment, "_Run", Swapped)
     found = experiment.study(battery(), ["unix"], STEPS, seed=3, repeatable=True)
     assert not found.boards[0].frequencies.fits and not found.passed
+    assert found.verdict == "NOT as designed: draws do not follow the table"
 
 
 def run(*arguments: object) -> Result:
@@ -156,14 +183,21 @@ def test_the_command_writes_data_picture_and_page(tmp_path: Path) -> None:
     done = run("--board", "unix", *size, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert told["meets_optimum"] and told["boards"][0]["control"]["caught"]
+    assert told["meets_optimum_if_tables_followed"] and told["follows_tables"]
+    assert told["verdict"].startswith("as designed: draws follow the table")
+    assert 0.01 < told["boards"][0]["bias_found_in_half_of_runs"] < 0.3
+    assert told["boards"][0]["control"]["caught"]
     assert told["interval"][0] < told["optimum"] < told["interval"][1]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"leakage-hil.json", "leakage-hil.png", "policy.json", "report.html"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in page and "meets the design, and every board" in page
     again = run("--policy", tmp_path / "out" / "policy.json", "--steps", 4000, "--repeatable")
-    assert again.exit_code == 0 and "meets the design" in again.stdout
+    assert (
+        again.exit_code == 0
+        and "verdict" in again.stdout
+        and "a bias it would notice" in again.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,39 @@ class LazyGroup(click.Group):
             )
 
 
+def misused(error: click.UsageError) -> Refusal:
+    """What click says of words that it does not take, in one line, and which --help to read."""
+    path = "hushmeter"
+    if error.ctx is not None:
+        root = error.ctx.find_root().command_path
+        path += error.ctx.command_path.removeprefix(root)
+    message = " ".join(error.format_message().split())
+    return Refusal(message, f"{path} --help")
+
+
 class Commands(LazyGroup):
     """The whole program."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the words before the command."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise misused(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; turns the two root errors and the system's into one line."""
+        """Runs the command; turns the two root errors and the system's into one line.
+
+        And click's own; a group without a command shows its help, as click does.
+        """
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise misused(error) from error
         except HushmeterError as error:
             raise Refusal(error.message, error.hint) from error
         except HushError as error:

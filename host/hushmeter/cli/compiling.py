@@ -45,7 +45,7 @@ def warm(solve: Callable[[], Found]) -> Found:
     """What `solve` finds; what it finds the second time if the first took under 50 ms.
 
     A first run meets cold caches and memory that was never touched, tens of times what a cheap
-    solver takes. So `seconds` of a cheap one is that of a second run, and of a dear one the first's.
+    solver takes. So `seconds` of a cheap one is that of a second run.
     """
     found = solve()
     return solve() if found.seconds < _CHEAP_S else found

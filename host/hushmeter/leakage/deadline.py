@@ -37,7 +37,7 @@ class Rounds:
         self._began_s = math.nan
 
     def fits(self) -> bool:
-        """Whether another round ends in time if it takes as long as the last one; the first does."""
+        """Whether another round, as long as the last one, ends in time; the first always does."""
         before_s, self._began_s = self._began_s, time.perf_counter()
         if math.isnan(before_s):
             return True

@@ -141,28 +141,31 @@ def _draws_are_independent(process: Process) -> bool:
 def _walked(process: Process, each: int, seed: int | str, chains: int) -> Rate | None:
     """The rate of independent draws, from chains that are walked without the recursion.
 
-    None where their draws do not have the entropy H(Y), or are correlated from step to step.
+    None where their draws do not have the mean they should, or are correlated from step to step.
     """
     table, key = alias(process), _key(seed)
     masses = np.bincount(process.draw, process.stationary[process.tail] * process.weight)
-    surprise = -np.log2(np.where(masses > 0, masses, 1.0))
-    outer, inner = process.single_letter
+    levels: Floats = np.arange(len(masses), dtype=np.float64)
+    beyond = levels - float(masses @ levels)
+    spread = np.sqrt(float(masses @ beyond**2))
+    values: Floats = (beyond / max(spread, np.finfo(float).tiny)).astype(np.float64)
     numbers = range(chains)
     arguments = (
         np.array([_chain_key(key, number) for number in numbers], dtype=np.uint64),
         first_states(process.stationary, key, numbers).astype(np.uint64),
-        table.bits, table.keep, table.other, table.draw, table.head, surprise, outer,
+        table.bits, table.keep, table.other, table.draw, table.head, values,
     )  # fmt: skip
     forward_kernels.walk(*arguments, 1)
     started = time.perf_counter()
-    beyond, products = forward_kernels.walk(*arguments, each)
+    sums, products = forward_kernels.walk(*arguments, each)
     seconds = time.perf_counter() - started
-    variance = float(masses @ (surprise - outer) ** 2)
     total = each * chains
-    most = _UNLIKELY * np.sqrt(total * variance) + _UNLIKELY**2 * surprise.max()
-    most_product = _UNLIKELY * variance * np.sqrt(total) + (_UNLIKELY * surprise.max()) ** 2
-    if abs(beyond.sum()) > most or abs(products.sum()) > most_product:
-        return None
+    # Bernstein's bound: values that are rare and large come in lumps.
+    largest = float(np.abs(values[masses > 0]).max())
+    for found, most in ((sums, largest), (products, largest**2)):
+        if abs(found.sum()) > _UNLIKELY * np.sqrt(total) + _UNLIKELY**2 * most:
+            return None
+    outer, inner = process.single_letter
     return Rate(outer - inner, LEAST_STDERR, total, seconds)
 
 

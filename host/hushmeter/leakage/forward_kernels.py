@@ -136,11 +136,10 @@ def walk(
     other: Words,
     arc_draw: Integers,
     arc_head: Words,
-    surprise: Floats,
-    mean: float,
+    values: Floats,
     steps: int,
 ) -> tuple[Floats, Floats]:
-    """Chains without the recursion: sums of -log2 P(draw) less its mean, and of products of two.
+    """Chains without the recursion: of each, sums of its draws' values, and of products of two.
 
     The products are of successive draws. The words are those that `run` takes.
     """
@@ -155,10 +154,10 @@ def walk(
             place = (now << width) | (word >> shift)
             arc = place if (word & rest) < keep[place] else other[place]
             now = arc_head[arc]
-            beyond = surprise[arc_draw[arc]] - mean
-            sums[lane] += beyond
-            products[lane] += beyond * last
-            last = beyond
+            value = values[arc_draw[arc]]
+            sums[lane] += value
+            products[lane] += value * last
+            last = value
     return sums, products
 
 

@@ -149,6 +149,13 @@ class HomeLeakage:
         return self.model.best.unseen_bits
 
     @property
+    def with_source(self) -> float | None:
+        """What the meter tells with the source that was asked for: at most I(P), nor more than
+        without it, for the draws come from the load with coins of their own."""
+        asked = self.source.asked
+        return None if asked is None else min(asked.value, self.without)
+
+    @property
     def best(self) -> Measured | None:
         """The controller with a battery that told least on the load itself."""
         behind = [one for one in self.measured if one.controller != "none"]
@@ -255,7 +262,7 @@ class HomeLeakage:
             ],
             "policies": [asdict(one) for one in self.modelled],
             "sizes": [asdict(one) for one in self.sizes],
-            "power": self.source.summary(),
+            "power": {**self.source.summary(), "at_most": self.with_source},
             "seed": self.asked.seed,
             "warnings": self.warnings(),
             "seconds": self.seconds,

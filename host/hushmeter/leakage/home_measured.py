@@ -124,7 +124,6 @@ def _table(
     judged = judge.judge(hide(judge.record, setup, seed, tell))
     whole = replace(judge.record, demand_w=steps.levels * steps.quantum_w)
     policy = made.policy()
-    told = home_told.told_by_table(judge.record, judged.run, steps, policy)
     rounded = home_told.told_by_table(whole, hide(whole, setup, seed), steps, policy)
-    told = replace(told, whole_bits=rounded.bits)
+    told = home_told.told_by_table(judge.record, judged.run, steps, policy).beside(rounded)
     return Measured("table", rate_w, told, judged.summary()), judged

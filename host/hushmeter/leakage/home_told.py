@@ -15,7 +15,7 @@ is taken to be read in whole quanta; read to the watt it may tell more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class Told:
     whole_bits:
         Of a table: `bits` on the same load rounded to whole quanta; what is more of the load
         itself, its remainders give away.
+    whole_stderr:
+        Of a table: standard error of `bits` less `whole_bits`, over the same folds.
     beyond_share:
         Of a table: share of steps with a demand beyond its alphabet, which passes to the grid.
     """
@@ -64,7 +66,25 @@ class Told:
     steps: int
     law: str
     whole_bits: float | None = None
+    whole_stderr: float | None = None
     beyond_share: float | None = None
+
+
+@dataclass(frozen=True)
+class TableTold(Told):
+    """Of a table, with the means of the folds (bits a step) that the standard error is of."""
+
+    fold_bits: tuple[float, ...] = ()
+
+    def beside(self, whole: TableTold) -> Told:
+        """Without the folds; beside the same on a load of whole quanta."""
+        error = _error_of_mean(np.subtract(self.fold_bits, whole.fold_bits))
+        kept = {entry.name: getattr(self, entry.name) for entry in fields(Told)}
+        return Told(**kept | {"whole_bits": whole.bits, "whole_stderr": error})
+
+
+def _error_of_mean(values: Floats) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size))
 
 
 def told(record: Record, run: HiddenRun, steps: Steps) -> Told:
@@ -131,7 +151,7 @@ class _Path:
     beyond: Integers
 
 
-def told_by_table(record: Record, run: HiddenRun, steps: Steps, policy: Policy) -> Told:
+def told_by_table(record: Record, run: HiddenRun, steps: Steps, policy: Policy) -> TableTold:
     """Of a table, remainders and what is beyond its alphabet included.
 
     Parameters
@@ -161,14 +181,15 @@ def told_by_table(record: Record, run: HiddenRun, steps: Steps, policy: Policy) 
     coins = -np.log2(chances[path.charges, np.searchsorted(order, path.levels), path.draws])
     sizes = np.bincount(folds[known])
     means = np.bincount(folds[known], weights=bits - coins)[sizes > 0] / sizes[sizes > 0]
-    return Told(
+    return TableTold(
         bits=max(0.0, float((bits - coins).mean())),
-        stderr=float(means.std(ddof=1) / np.sqrt(means.size)),
+        stderr=_error_of_mean(means),
         draw_bits=float(bits.mean()),
         coin_bits=float(coins.mean()),
         steps=int(known.size),
         law="reader",
         beyond_share=float((path.beyond > 0).mean()),
+        fold_bits=tuple(means.tolist()),
     )
 
 

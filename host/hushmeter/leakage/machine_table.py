@@ -27,10 +27,7 @@ def read(path: Path) -> Policy | Machine:
     HushmeterError
         The file cannot be read, is no table, or has a row that cannot be carried out.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise HushmeterError(f"{path} cannot be read: {error.strerror}") from error
+    data = policy_file.contents(path)
     if data[: len(MAGIC)] == MAGIC:
         return from_bytes(data, str(path))
     design = policy_file.parse(data, str(path))

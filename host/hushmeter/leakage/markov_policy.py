@@ -44,8 +44,8 @@ def improved(
     For a fixed law r(y | m) of the outputs, E log q / r is at least that information, with equality
     at their true law; it is the cost of a decision process whose best policy is
     r(y | m) exp(-E[relative value after]), normalised. The two are improved in turn, as by Arimoto
-    and Blahut. It need not be the global minimum, so it serves as an upper bound only. The policy of any step
-    does; the first is taken whatever the deadline.
+    and Blahut. It need not be the global minimum, so it serves as an upper bound only. The policy
+    of any step does; the first step is taken whatever the deadline.
     """
     rows = int(np.prod(cells.shape))
     leaves, places = cells.leaves, cells.memory * cells.outputs + cells.output

@@ -6,7 +6,8 @@
 
 docs/table-format.md describes the format. A file is read strictly: a field that is missing, unknown
 or out of its range, a row that falls or cannot be carried out, a load that does not sum to one and
-a checksum that does not fit are errors that name the entry.
+a checksum that does not fit are errors that name the entry. A table made by hand may leave out
+`figures`, which are computed then, `command` and `sha256`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from hushfw.core.battery.table_file import (
     ONE,
 )
 from hushmeter.errors import HushmeterError
+from hushmeter.leakage import policy_figures
 from hushmeter.leakage.distributions import discrete
 from hushmeter.leakage.policy import Policy
 from hushmeter.leakage.thresholds import Rounded
@@ -41,7 +43,7 @@ KINDS = BATTERY, SOURCE, CASCADE = "battery", "source", "cascade"
 _ROWS = {"difference": BY_DIFFERENCE, "state and demand": BY_STATE_AND_DEMAND, "demand": BY_DEMAND}
 _NAMES = {kind: name for name, kind in _ROWS.items()}
 _PARTS = {BATTERY: ("policy",), SOURCE: ("policy",), CASCADE: ("first", "second")}
-_MOST_FILE = 1 << 26
+_MOST_FILE = 1 << 24
 
 _Threshold = Annotated[int, msgspec.Meta(ge=0, le=ONE)]
 _Bits = Annotated[float, msgspec.Meta(ge=0)]
@@ -70,9 +72,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     load: list[float]
     step_s: Annotated[int, msgspec.Meta(ge=1, le=MOST_STEP_S)]
     quantum_w: Annotated[int, msgspec.Meta(ge=1, le=MOST_W)]
-    figures: _Figures
-    command: str
-    sha256: str
+    figures: _Figures | None = None
+    command: str = ""
+    sha256: str | None = None
     capacity: int | None = None
     power: _Bits | None = None
     peak: _Bits | None = None
@@ -126,7 +128,7 @@ class Design:
     power, peak:
         Of the source in quanta a step; None for batteries, and for no limit.
     command:
-        That made it.
+        That made it; empty if nothing says so.
     """
 
     kind: str
@@ -205,11 +207,25 @@ def read(path: Path) -> Design:
     HushmeterError
         The file cannot be read, or an entry of it is wrong; the message names both.
     """
+    return parse(contents(path), str(path))
+
+
+def contents(path: Path) -> bytes:
+    """Of a policy or table file; no more of it is read than one may have.
+
+    Raises
+    ------
+    HushmeterError
+        It cannot be read, or is too large.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_FILE + 1)
     except OSError as error:
         raise HushmeterError(f"{path} cannot be read: {error.strerror}") from error
-    return parse(data, str(path))
+    if len(data) > _MOST_FILE:
+        raise HushmeterError(f"{path}: a policy file has at most {_MOST_FILE >> 20} MiB")
+    return data
 
 
 def parse(data: bytes, name: str) -> Design:
@@ -233,7 +249,7 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse(data: bytes, name: str) -> Design:
     if len(data) > _MOST_FILE:
-        raise HushmeterError(f"it has {len(data)} bytes; a policy file has at most {_MOST_FILE}")
+        raise HushmeterError(f"a policy file has at most {_MOST_FILE >> 20} MiB")
     found = _object(data)
     if found.get("format") != FORMAT:
         raise HushmeterError(f"this is no policy file; its format must be {FORMAT!r}")
@@ -247,7 +263,7 @@ def _parse(data: bytes, name: str) -> Design:
         raise HushmeterError(str(error).replace("`$.", "`")) from error
     # A row that cannot be carried out is named, rather than that somebody changed it.
     design = _design(file, name)
-    if file.sha256 != digest(found):
+    if file.sha256 is not None and file.sha256 != digest(found):
         raise HushmeterError("sha256 does not fit: the file was changed; design it anew")
     return design
 
@@ -286,7 +302,7 @@ def _design(file: _File, name: str) -> Design:
             )
         parts.append(part)
         levels = part.output_levels
-    figures = Figures(**{key: getattr(file.figures, key) for key in _Figures.__struct_fields__})
+    figures = _figures(file, load.probabilities, parts)
     _check_figures(figures)
     design = Design(
         file.kind, load.probabilities, file.step_s, file.quantum_w, tuple(parts), figures,
@@ -298,6 +314,15 @@ def _design(file: _File, name: str) -> Design:
         if len(design.table(place)) > MOST_BYTES:
             raise HushmeterError(f"its table is larger than the {MOST_BYTES} bytes a meter takes")
     return design
+
+
+def _figures(file: _File, law: NDArray[np.float64], parts: list[Rounded]) -> Figures:
+    """Those that the file states, else computed."""
+    if file.figures is not None:
+        return Figures(**{key: getattr(file.figures, key) for key in _Figures.__struct_fields__})
+    if file.kind == SOURCE:
+        return Figures(**policy_figures.of_source(parts[0], law, file.power or 0.0, file.peak))
+    return Figures(**policy_figures.of_batteries(parts, law, file.capacity or 0))
 
 
 def _check_fields(file: _File) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hushmeter.leakage.fit_checks import Check
 from hushmeter.leakage.home import MODEL_STEPS
 from hushmeter.leakage.home_measured import Measured
+from hushmeter.leakage.home_told import Told
 from hushmeter.report import page as pages
 from hushmeter.report.battery import Row, percent
 from hushmeter.report.leakage_model import LeakageReport, bits, label
@@ -156,14 +157,7 @@ def summary_rows(report: LeakageReport) -> list[Row]:
     ]
     for one in found.measured:
         if one.told.whole_bits is not None:
-            rows.append(
-                Row(
-                    "Given away by remainders",
-                    f"{one.told.bits - one.told.whole_bits:+.3f} bits a {unit}",
-                    f"designed table on the load, less the same on whole quanta "
-                    f"({bits(one.told.whole_bits)})",
-                )
-            )
+            rows.append(_remainder_row(one.told, unit))
     if upper is not None:
         rows.append(
             Row(
@@ -172,17 +166,38 @@ def summary_rows(report: LeakageReport) -> list[Row]:
                 f"{upper[2]}, any rate",
             )
         )
-    point = found.source.asked
-    if point is not None:
-        rows.append(
-            Row(
-                f"Source of {point.power_w:,.4g} W",
-                f"{bits(point.value)} bits a {unit}",
-                f"I(P), at most; time division {bits(point.time_division)}, "
-                f"output limit {bits(point.output_limit)}",
-            )
+    return rows + _source_rows(report)
+
+
+def _remainder_row(told: Told, unit: str) -> Row:
+    """A difference of two estimates, which is said where it is twice its error."""
+    whole, error = told.whole_bits or 0.0, told.whole_stderr or 0.0
+    more = told.bits - whole
+    figure = f"{more:+.3f} ± {error:.3f} bits a {unit}"
+    note = f"designed table on the load, less the same on whole quanta ({bits(whole)})"
+    if abs(more) > 2 * error:
+        return Row("Given away by remainders", figure, note)
+    return Row("Given away by remainders", "not distinguishable from 0", f"{figure}; {note}")
+
+
+def _source_rows(report: LeakageReport) -> list[Row]:
+    """The smaller of two bounds: the source's own, and that of the meter without it."""
+    point, at_most = report.found.source.asked, report.found.with_source
+    if point is None or at_most is None:
+        return []
+    alone = (
+        f"time division {bits(point.time_division)}, output limit {bits(point.output_limit)}, "
+        f"without a source {bits(report.found.source.curve[0].value)}"
+    )
+    if point.value <= report.found.without:
+        note = f"at most: I(P), whatever the home's habits; {alone}"
+    else:
+        note = (
+            "at most: as without the source, which never makes a meter tell more. A single "
+            f"{report.unit}, taken alone, is told to {bits(point.value)} bits, I(P); {alone}"
         )
-    return rows
+    name = f"Source of {point.power_w:,.4g} W"
+    return [Row(name, f"{bits(at_most)} bits a {report.unit}", note)]
 
 
 def verdict(report: LeakageReport) -> list[str]:

@@ -19,6 +19,7 @@ def page(found: Measured, picture: Picture, command: str) -> str:
         .render(
             boards=" and ".join(one.board for one in found.boards),
             passed=found.passed,
+            verdict=found.verdict,
             picture=picture,
             leakage=leakage_rows(found),
             tests=[(f"Board {one.board}", test_rows(one)) for one in found.boards],
@@ -33,13 +34,14 @@ def leakage_rows(found: Measured) -> Rows:
     """What leaks, what should, and for a second supply what it gave."""
     figures, rate = found.design.figures, found.leakage
     rows = [
+        ("verdict", found.verdict),
         ("measured", f"{rate.rate:.5f}, {CONFIDENCE:.1%} sure: {rate.low:.5f} to {rate.high:.5f}"),
         ("designed, rounded", f"{figures.rounded_lower:.9f} to {figures.rounded_upper:.9f}"),
         (
             "bound of these policies" if found.design.kind == CASCADE else "the least possible",
             f"{figures.value:.9f}",
         ),
-        ("meets the design", "yes" if found.meets else "NO"),
+        ("meets it, if table followed", "yes" if found.meets else "NO"),
         (
             "from frequencies alone",
             "too few steps"
@@ -69,10 +71,17 @@ def test_rows(one: OnBoard) -> Rows:
     return [
         (f"{one.controller} against its table", _told(one.frequencies)),
         ("draws by its table", "yes" if one.frequencies.fits else "NO"),
+        ("a bias it would notice", _bias(one)),
         (f"control: {one.control_name} in its place", _told(one.control)),
         ("the control is caught", "NO" if one.control.fits else "yes"),
         ("speed", f"{one.steps_per_s:,.0f} steps a second, the link included"),
     ]
+
+
+def _bias(one: OnBoard) -> str:
+    if one.bias_found is None:
+        return "none: too few steps, or every draw of the table is certain"
+    return f"{one.bias_found:.1%} of draws, in half of such runs; less is mostly unseen"
 
 
 def _told(tested: Frequencies) -> str:

@@ -72,6 +72,8 @@ class OnBoard:
         Which, and what it ran.
     frequencies:
         Of its draws against its table.
+    bias_found:
+        The share of draws that may follow another rule and be noticed in half of such runs.
     control, control_name:
         The same of another controller in the table's place.
     steps_per_s:
@@ -83,6 +85,7 @@ class OnBoard:
     board: str
     controller: str
     frequencies: measure.Frequencies
+    bias_found: float | None
     control: measure.Frequencies
     control_name: str
     steps_per_s: float
@@ -113,16 +116,38 @@ class Measured:
 
     @property
     def meets(self) -> bool:
-        """Whether the interval and the bracket of the design have a point in common."""
+        """Whether the interval and the bracket of the design have a point in common.
+
+        The estimate takes the designed probabilities for the board's own, so this alone says
+        nothing of a board that runs another policy: `verdict` is what may be quoted.
+        """
         figures = self.design.figures
         return (
             self.leakage.low <= figures.rounded_upper and figures.rounded_lower <= self.leakage.high
         )
 
     @property
+    def follows_tables(self) -> bool:
+        """Whether no test of frequencies called."""
+        return all(one.frequencies.fits for one in self.boards)
+
+    @property
     def passed(self) -> bool:
         """Leakage as designed, on boards that run what was designed."""
         return self.meets and all(one.passed for one in self.boards)
+
+    @property
+    def verdict(self) -> str:
+        """In words; the tests of frequencies carry it."""
+        if not self.follows_tables:
+            return "NOT as designed: draws do not follow the table"
+        if not self.passed:
+            return (
+                "undecided: the control was not caught"
+                if self.meets
+                else "NOT as designed: the leakage does not meet the design"
+            )
+        return "as designed: draws follow the table, leakage meets it"
 
 
 def steps_for(boards: Sequence[str]) -> int:
@@ -208,6 +233,10 @@ class _Run:
         elif self._charge() != self.states[-1] + self.y[-1] - x[-1]:
             raise HushmeterError(f"board {self.board}: its charge is not what the books say")
         self.frequencies = measure.frequencies(self.draws, self.states, self.x, self.y)
+        freedom = self.frequencies.freedom
+        self.bias = (
+            measure.bias_found(self.draws, self.states, self.x, freedom) if freedom else None
+        )
 
     def compare(self, x: Integers, progress: Callable[[int], None]) -> None:
         """Another controller in the table's place."""
@@ -229,7 +258,7 @@ class _Run:
     def result(self) -> OnBoard:
         """What was found."""
         return OnBoard(
-            self.board, self.name, self.frequencies, self.control, self.control_name,
+            self.board, self.name, self.frequencies, self.bias, self.control, self.control_name,
             self.steps_per_s, self.state,
         )  # fmt: skip
 
@@ -336,7 +365,9 @@ def as_json(found: Measured) -> dict[str, Any]:
         "stderr": found.leakage.stderr,
         "interval": [found.leakage.low, found.leakage.high],
         "confidence": measure.CONFIDENCE,
-        "meets_optimum": found.meets,
+        "verdict": found.verdict,
+        "meets_optimum_if_tables_followed": found.meets,
+        "follows_tables": found.follows_tables,
         "plug_in_upper": found.plug_in_upper,
         "false_alarm": measure.FALSE_ALARM,
         "boards": [_board_json(one) for one in found.boards],
@@ -355,6 +386,7 @@ def _board_json(one: OnBoard) -> dict[str, Any]:
         "controller": one.controller,
         **_tests(one.frequencies),
         "follows_table": one.frequencies.fits,
+        "bias_found_in_half_of_runs": one.bias_found,
         "control": {
             "controller": one.control_name,
             **_tests(one.control),

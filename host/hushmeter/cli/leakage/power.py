@@ -40,8 +40,9 @@ def power(heuristics: bool, as_json: bool, **given: Any) -> None:
     The source may be solar, a car's battery, a second grid: the meter sees Y, 0 <= Y <= X, and the
     source gives X - Y. Between `lower` and `upper` lies the truth; `conditional` is the policy
     that reaches it, p(y | x) by rows of x. `multiplier_nats` is what a further unit of power would
-    save. JSON has null for what does not exist, as a policy matrix of an exponential load. `seconds`
-    is without compilation, and if below 0.05 that of a second run, warm.
+    save. Of a discrete load `shannon_lower` is the analogue of Shannon's bound with discrete
+    entropies. JSON has null for what does not exist, as a policy matrix of an exponential load.
+    `seconds` is without compilation, and if below 0.05 that of a second run, warm.
 
     \b
     Example:

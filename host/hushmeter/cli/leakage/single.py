@@ -37,7 +37,7 @@ _MOST_SHOWN = 24
     "--tolerance", default=1e-6, show_default=True, help="With --markov: bits between the bounds."
 )
 @click.option(
-    "--most-seconds", default=10.0, show_default=True, help="With --markov: begin nothing longer."
+    "--most-seconds", default=10.0, show_default=True, help="With --markov: time it may take."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @says_compiling

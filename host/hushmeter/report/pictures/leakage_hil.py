@@ -17,7 +17,7 @@ def plan(found: Measured) -> Plan:
     """The estimate and its interval after so many steps, beside the design's figure."""
     figures, last = found.design.figures, found.leakage
     where = " and ".join(one.board for one in found.boards)
-    verdict = "as designed" if found.meets else "NOT as designed"
+    verdict = "as designed" if found.passed else found.verdict.partition(":")[0]
     finding = (
         f"{where}: {last.rate:.4f} ± {last.high - last.rate:.4f} bit a step leak, {verdict} "
         f"({_wanted(found)})"
