@@ -114,7 +114,9 @@ class LiveSlots(Slots):
 
     def quiet_ms(self, now_ms):
         """How long no reply may leave, since a slot has ended; 0 where it may."""
-        return max(int(len(self._queue) > 0), self._quiet_to_ms - now_ms, 0)
+        # A report that was just made may be late, and then be put off.
+        is_open = len(self._queue) > 0 or any(entry[2] for entry in self._leaving)
+        return max(int(is_open), self._quiet_to_ms - now_ms, 0)
 
     def work(self, now_ms):
         """Masks one slot that has ended, or gives the reports whose time to leave has come."""

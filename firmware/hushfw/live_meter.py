@@ -3,6 +3,8 @@
 What it sends leaves at fixed times, see `quiet`.
 """
 
+import gc
+
 from hushfw.clock import Clock, Wait
 from hushfw.core import messages, pace
 from hushfw.core.drbg import SEED, Drbg
@@ -85,8 +87,12 @@ class LiveMeter(Meter):
             return ()
         self._sampler.take_if_due()
         reports = self._slots.work(self._clock.now_ms())
-        self._busy = self._slots.idle()
-        self._fill_pool()
+        if reports:
+            # They leave first: what else there is to do takes time, and may fail.
+            self._busy = True
+        else:
+            self._busy = self._slots.idle()
+            self._fill_pool()
         return [("report", report) for report in reports]
 
     def sampling(self):
@@ -98,6 +104,11 @@ class LiveMeter(Meter):
             "clock_offset_ms": self._clock.offset_ms,
             "drift_ppb": self._clock.drift_ppb,
         }
+
+    def _on_status_request(self, fields, out):
+        # What is free before a collection tells how much was drawn.
+        gc.collect()
+        return super()._on_status_request(fields, out)
 
     def _on_feed(self, fields, out):
         self._enrolled()

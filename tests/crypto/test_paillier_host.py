@@ -147,6 +147,8 @@ def test_primes_that_do_not_fit_are_refused(private: PrivateKey) -> None:
         private_from(private.p, private.q, private.n + 2)
     with pytest.raises(HushmeterError):
         private_from(7, 11, 77)
+    # Of these n and phi(n) have a factor in common: there are no n-th roots to show.
+    assert not is_fit(23, 11) and not is_fit(11, 23)
 
 
 def test_nothing_secret_is_in_a_repr(private: PrivateKey) -> None:
@@ -187,6 +189,10 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     code, said = run("key", key, "--new", *whose, "--bits", "1024")
     assert code == 2 and "2048 or 3072" in said and not Path(key).exists()
     assert run("key", key, *whose)[0] == 2
+    assert run("key", key, "--new", *whose, "--bits", "1024", "--insecure")[0] == 0
+    code, said = run("key", key, *whose, "--public", str(public))
+    assert code == 2 and "1024 bits" in said and not public.exists()
+    assert run("key", key, *whose, "--insecure")[0] == 0
     short = generate(1024, insecure=True).public(b"o", ROSTER)
     public.write_bytes(short.to_bytes())
     assert run("check", str(public))[0] == 2

@@ -256,5 +256,19 @@ def test_a_flash_that_takes_no_note_does_not_stop_the_pool(
     assert private.decrypt(encrypt(meter, 9)) == 9
 
 
+def test_a_pool_that_fails_keeps_no_report_back(
+    make: Make, street: LiveStreet, private: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = make(storage_of(private, street, "comb"), street)
+    begin(meter, street)
+
+    def fails() -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(meter.meter.pool, "step", fails)
+    meter.run(2 * 60 + 10)
+    assert meter.reported() == [1, 2]
+
+
 def test_a_meter_without_a_key_has_no_pool(make: Make, street: LiveStreet) -> None:
     assert make(street.files(5), street, enrolled=False).meter.pool is None

@@ -6,6 +6,7 @@ Time passes where the test says so: while a share is drawn, while an answer is m
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,21 @@ def test_a_report_leaves_at_its_moment_or_whole_offsets_later(
     meter.run(2 * SLOT_S + 20)
     assert left_after_ms(meter) == [left_ms, left_ms]
     assert meter.meter.sampling()["missed_samples"] == 0
+
+
+@pytest.mark.parametrize(("work_ms", "left_ms"), [(300, 5000), (5200, 10_000), (11_000, 15_000)])
+def test_a_reply_that_waits_for_a_late_report_does_not_tell_when_that_was_ready(
+    make: Make, monkeypatch: pytest.MonkeyPatch, work_ms: int, left_ms: int
+) -> None:
+    meter, _ = make()
+    slow_share(meter, monkeypatch, lambda _: work_ms)
+    meter.run((SLOT_S * 1000 - meter.local_ms) / 1000)
+    # The slot ends, and its mask is not begun when the request is read.
+    meter.local_ms += 1
+    pace.point()
+    assert send(meter, "hello_request", 7) == b""
+    assert meter.read(20) != b""
+    assert meter.local_ms == 1 + SLOT_S * 1000 + left_ms
 
 
 def test_a_report_that_is_ready_after_its_window_never_leaves(
@@ -268,6 +284,18 @@ def test_a_time_told_in_quiet_time_is_refused_alike_at_work_or_not(make: Make) -
     meter.run(3)
     now_ms = START_MS + meter.local_ms - 1
     meter.ask("clock", **street.clock(boots, now_ms))
+
+
+def test_a_status_does_not_show_the_garbage_that_the_work_left(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a board the free bytes before a collection tell how many numbers were drawn."""
+    meter, _ = make()
+    done: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda *_: done.append("collected"))
+    monkeypatch.setattr(port, "free_heap", lambda: done.append("counted") or 1)
+    meter.ask("status_request")
+    assert done[-2:] == ["collected", "counted"]
 
 
 def test_who_asks_for_the_prompt_gets_it_in_quiet_time_too(make: Make) -> None:

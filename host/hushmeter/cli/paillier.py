@@ -106,6 +106,7 @@ def key(
     private = generate(bits, insecure) if new else keyfiles.read_private(file)
     found = private.public(owner, roster)
     data = found.to_bytes()
+    read_public(data, insecure)
     if new:
         keyfiles.write_private(file, private)
     if public is not None:

@@ -195,7 +195,8 @@ def generate(bits: int = 2048, insecure: bool = False) -> PrivateKey:
 
 def is_fit(p: int, q: int) -> bool:
     """Whether two primes are of the kind that cheap encryption needs."""
-    return p % 4 == q % 4 == 3 and p != q and math.gcd(p - 1, q - 1) == 2  # noqa: PLR2004
+    apart = math.gcd(p - 1, q - 1) == 2 and math.gcd(p * q, (p - 1) * (q - 1)) == 1  # noqa: PLR2004
+    return p % 4 == q % 4 == 3 and p != q and apart  # noqa: PLR2004
 
 
 def private_from(p: int, q: int, n: int) -> PrivateKey:
