@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shlex
 import time
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hushmeter.cli.study_cascade import cascade
 from hushmeter.cli.study_dream import dream
 from hushmeter.cli.study_leakage_hil import leakage_hil
 from hushmeter.cli.study_market import market
+from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.cli.study_power import power
 from hushmeter.errors import HushmeterError
 from hushmeter.outputs import Outputs, make_folder
@@ -84,7 +82,7 @@ def stepping(out: Path | None, as_json: bool, **given: Any) -> None:
     _check(given, out)
     began = time.perf_counter()
     homes = _homes(given)
-    with _bars(as_json) as bars:
+    with progress_bars(as_json) as bars:
         task = bars.add_task("stepping", total=None)
         found = experiment.study(
             homes,
@@ -147,30 +145,12 @@ def _write(found: Study, command: str, out: Path) -> list[Path]:
     with Outputs() as outputs:
         outputs.put(out / "study.json", json.dumps(table, indent=1).encode() + b"\n")
         for key in ("by_size", "by_home", "equal_privacy", "equal_privacy_curves"):
-            outputs.put(out / f"{key}.csv", _csv(table[key]))
-        outputs.put(out / "stretch.csv", _csv(_stretch(found)))
+            outputs.put(out / f"{key}.csv", csv_table(table[key]))
+        outputs.put(out / "stretch.csv", csv_table(_stretch(found)))
         for picture in pictures:
             outputs.put(out / f"{picture.name}.png", picture.png)
         outputs.put(out / "report.html", text.encode())
         return outputs.paths
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows of one structure; an interval becomes two columns, what is not known an empty cell."""
-    flat = []
-    for row in rows:
-        cells: dict[str, Any] = {}
-        for key, value in row.items():
-            if isinstance(value, list):
-                cells[f"{key}_low"], cells[f"{key}_high"] = value
-            else:
-                cells[key] = value
-        flat.append(cells)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue().encode()
 
 
 def _stretch(found: Study) -> list[dict[str, Any]]:
@@ -188,14 +168,6 @@ def _stretch(found: Study) -> list[dict[str, Any]]:
         }
         for place, demand_w in enumerate(part.demand_w)
     ]
-
-
-def _bars(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, disable=quiet and not console.is_terminal,
-    )  # fmt: skip
 
 
 def _show(found: Study, seconds: float, written: Sequence[Path]) -> None:

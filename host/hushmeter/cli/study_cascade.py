@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def cascade(quick: bool, seed: int, out: Path | None, as_json: bool) -> None:
     if out is not None:
         make_folder(out)
     began = time.perf_counter()
-    with _bars(as_json) as bars:
+    with progress_bars(as_json) as bars:
         task = bars.add_task("cascade", total=None)
         found = experiment.study(
             seed, quick, lambda done, total: bars.update(task, completed=done, total=total)
@@ -57,7 +57,6 @@ def _command(quick: bool, seed: int) -> str:
 
 def _write(found: CascadeStudy, command: str, out: Path) -> list[Path]:
     """All files, which appear together, the page last."""
-    from hushmeter.cli.study import _csv
     from hushmeter.report.cascade import draw_cascade, page
     from hushmeter.study.cascade import as_json
 
@@ -67,19 +66,11 @@ def _write(found: CascadeStudy, command: str, out: Path) -> list[Path]:
     with Outputs() as outputs:
         outputs.put(out / "study.json", json.dumps(table, indent=1).encode() + b"\n")
         for key in ("rows", "statements"):
-            outputs.put(out / f"{key}.csv", _csv(table[key]))
+            outputs.put(out / f"{key}.csv", csv_table(table[key]))
         for picture in pictures:
             outputs.put(out / f"{picture.name}.png", picture.png)
         outputs.put(out / "report.html", text.encode())
         return outputs.paths
-
-
-def _bars(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, disable=quiet and not console.is_terminal,
-    )  # fmt: skip
 
 
 def _show(found: CascadeStudy, seconds: float, written: Sequence[Path]) -> None:

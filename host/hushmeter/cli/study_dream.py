@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.errors import HushmeterError
 from hushmeter.outputs import Outputs, make_folder
 
@@ -70,7 +71,7 @@ def dream(out: Path | None, as_json: bool, **given: Any) -> None:
     _check(out, given)
     began = time.perf_counter()
     clusters = given["clusters"] or (_QUICK_CLUSTERS if given["quick"] else _CLUSTERS)
-    with _bars(as_json) as bars:
+    with progress_bars(as_json) as bars:
         task = bars.add_task("homes", total=None)
         homes, truth, settings = _inputs(given, with_truth=out is not None)
         bars.update(task, description="clusters")
@@ -141,7 +142,6 @@ def _command(given: dict[str, Any]) -> str:
 
 def _write(found: DreamStudy, command: str, out: Path, bars: Progress) -> list[Path]:
     """All files, which appear together, the page last."""
-    from hushmeter.cli.study import _csv
     from hushmeter.report.dream import page
     from hushmeter.report.pictures import draw
     from hushmeter.report.pictures.dream import plans
@@ -155,19 +155,11 @@ def _write(found: DreamStudy, command: str, out: Path, bars: Progress) -> list[P
     with Outputs() as outputs:
         outputs.put(out / "study.json", json.dumps(whole, indent=1).encode() + b"\n")
         for key in ("table_1", "table_2", "table_3", "coalitions", "statements", "contradictions"):
-            outputs.put(out / f"{key}.csv", _csv(whole[key]))
+            outputs.put(out / f"{key}.csv", csv_table(whole[key]))
         for picture in pictures:
             outputs.put(out / f"{picture.name}.png", picture.png)
         outputs.put(out / "report.html", text.encode())
         return outputs.paths
-
-
-def _bars(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, disable=quiet and not console.is_terminal,
-    )  # fmt: skip
 
 
 def _show(found: DreamStudy, table: int, seconds: float, written: Sequence[Path]) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def market(out: Path | None, as_json: bool, **given: Any) -> None:
     prices = None if given["wholesale"] is None else read_wholesale(given["wholesale"])
     usual = experiment.QUICK_HOMES if given["quick"] else experiment.HOMES
     began = time.perf_counter()
-    with _bars(as_json) as bars:
+    with progress_bars(as_json) as bars:
         task = bars.add_task("intervals", total=None)
         found = experiment.study(
             given["count"] or usual,
@@ -80,7 +81,6 @@ def _command(given: dict[str, Any]) -> str:
 
 def _write(found: MarketStudy, command: str, out: Path, bars: Progress) -> list[Path]:
     """All files, which appear together, the page last."""
-    from hushmeter.cli.study import _csv
     from hushmeter.market.transcript import written
     from hushmeter.report.market import page, rows
     from hushmeter.report.pictures import draw
@@ -104,25 +104,17 @@ def _write(found: MarketStudy, command: str, out: Path, bars: Progress) -> list[
     totals = zip(*(table["curves"][name] for name in names), strict=True)
     with Outputs() as outputs:
         outputs.put(out / "study.json", json.dumps(table, indent=1).encode() + b"\n")
-        outputs.put(out / "intervals.csv", _csv(intervals))
-        outputs.put(out / "summary.csv", _csv(summary))
+        outputs.put(out / "intervals.csv", csv_table(intervals))
+        outputs.put(out / "summary.csv", csv_table(summary))
         outputs.put(
             out / "curves.csv",
-            _csv([dict(zip(("price", *names[1:]), row, strict=True)) for row in totals]),
+            csv_table([dict(zip(("price", *names[1:]), row, strict=True)) for row in totals]),
         )
         outputs.put(out / "transcript.json", written(found.transcript))
         for picture in pictures:
             outputs.put(out / f"{picture.name}.png", picture.png)
         outputs.put(out / "report.html", text.encode())
         return outputs.paths
-
-
-def _bars(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, disable=quiet and not console.is_terminal,
-    )  # fmt: skip
 
 
 def _show(found: MarketStudy, seconds: float, written: Sequence[Path]) -> None:

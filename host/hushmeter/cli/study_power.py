@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.outputs import Outputs, make_folder
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def power(quick: bool, out: Path | None, as_json: bool) -> None:
     if out is not None:
         make_folder(out)
     began = time.perf_counter()
-    with _bars(as_json) as bars:
+    with progress_bars(as_json) as bars:
         task = bars.add_task("figures", total=None)
         found = experiment.study(
             experiment.QUICK_POINTS if quick else experiment.POINTS,
@@ -55,7 +56,6 @@ def _command(quick: bool) -> str:
 
 def _write(found: PowerStudy, command: str, out: Path, bars: Progress) -> list[Path]:
     """All files, which appear together, the page last."""
-    from hushmeter.cli.study import _csv
     from hushmeter.report.pictures import draw
     from hushmeter.report.pictures.power import plans
     from hushmeter.report.power import page
@@ -67,19 +67,11 @@ def _write(found: PowerStudy, command: str, out: Path, bars: Progress) -> list[P
     with Outputs() as outputs:
         outputs.put(out / "study.json", json.dumps(table, indent=1).encode() + b"\n")
         for key in (*FIGURES, "statements", "corrections"):
-            outputs.put(out / f"{key}.csv", _csv(table[key]))
+            outputs.put(out / f"{key}.csv", csv_table(table[key]))
         for picture in pictures:
             outputs.put(out / f"{picture.name}.png", picture.png)
         outputs.put(out / "report.html", text.encode())
         return outputs.paths
-
-
-def _bars(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, disable=quiet and not console.is_terminal,
-    )  # fmt: skip
 
 
 def _show(found: PowerStudy, seconds: float, written: Sequence[Path]) -> None:
