@@ -2,7 +2,7 @@
 
     run("X25519", 20)       prints a line a sample: 0 or 1 for the kind, a blank, and its time
 
-Kind 0 has a fixed secret (all zeros, where that is one), kind 1 a new one each time. A share has no
+Kind 0 has a fixed secret, kind 1 a new one each time. A share has no
 secret that goes in: there kind 1 is a share that is not zero. Times are the processor's cycles
 where the chip counts them (SysTick of ARM), else microseconds. A collection comes before each
 sample and none within it.
@@ -12,7 +12,7 @@ import gc
 import io
 import time
 
-from hushfw.core import bounded, comb, ed25519, masking, noise, x25519
+from hushfw.core import bounded, comb, ed25519, masking, noise, paillier, pairs, x25519
 from hushfw.core.curve_integers import ladder
 from hushfw.core.drbg import Drbg
 
@@ -76,11 +76,11 @@ def _comparison(compare):
     return make
 
 
-def _secret(size, use):
-    """use(secret): all zeros, or random."""
+def _secret(size, use, fixed=None):
+    """use(secret): random, or fixed: all zeros where nothing else is given."""
 
     def make(kind):
-        secret = _random.bytes(size) if kind else bytes(size)
+        secret = _random.bytes(size) if kind else fixed or bytes(size)
         return lambda: use(secret)
 
     return make
@@ -117,6 +117,19 @@ def _multiplication(size):
     return _secret(size, use)
 
 
+def _encryption(size):
+    """One encryption from a pool's entry: of nothing, or of some reading."""
+    key = paillier.PublicKey(bytes((128,)) + _random.bytes(size - 2) + bytes((1,)), True)
+    machine = pairs.Accumulator(key.n, key.size)
+    entry = pairs.to_bytes((_random.below(key.n), _random.below(key.n)), key.size)
+
+    def make(kind):
+        reading_wh = _random.below(1 << 24) if kind else 0
+        return lambda: paillier.encrypt(key, machine, entry, reading_wh)
+
+    return make
+
+
 _PEER = x25519.public_key(bytes(range(32)))
 _U = int.from_bytes(_PEER, "little")
 _SAMPLER = bounded.Bounded(10, 1667, 1)
@@ -125,16 +138,19 @@ SECRETS = {
     "tag comparison that stops early": lambda: _comparison(_stops_early),
     "tag comparison": lambda: _comparison(masking.same_tag),
     "authentication tag": lambda: _secret(
-        32, lambda key: masking.tag(key, b"report", bytes(32), 1, 1, bytes(9))
+        32, lambda key: masking.tag(key, b"report", bytes(32), 1, 1, bytes(9)), _random.bytes(32)
     ),
-    "keystream (AES)": lambda: _secret(16, lambda key: masking.pads(key, 4, 1, 1, 2)),
-    "masks of 16 pairs (AES)": lambda: _secret(512, _mask),
+    "keystream (AES)": lambda: _secret(
+        16, lambda key: masking.pads(key, 4, 1, 1, 2), _random.bytes(16)
+    ),
+    "masks of 16 pairs (AES)": lambda: _secret(512, _mask, _random.bytes(512)),
     "X25519": lambda: _secret(32, lambda key: x25519.shared_secret(key, _PEER)),
     "X25519, big integers": lambda: _secret(
         32, lambda key: ladder(key[:31] + bytes((key[31] & 127 | 64,)), _U)
     ),
     "Ed25519 signature": lambda: _secret(32, lambda seed: ed25519.sign(seed, b"timing")),
     "comb walk, n of 1024 bits": lambda: _comb(256, 4, 128),
+    "Paillier encryption from the pool, n of 1024 bits": lambda: _encryption(128),
     "product mod n, big integers": lambda: _multiplication(128),
 }
 SHARES = {
