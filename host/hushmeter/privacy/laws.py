@@ -53,6 +53,14 @@ def mean_abs_noise(scale: Fraction, shape: Fraction) -> float:
 
 
 @lru_cache(maxsize=4096)
+def noise_sd(scale: Fraction, shape: Fraction) -> float:
+    """Standard deviation of the noise on a total; parameters as for :func:`mean_abs_noise`."""
+    if scale == 0:
+        return 0.0
+    ratio = math.exp(-1 / float(scale))
+    return math.sqrt(2 * ratio * float(shape)) / (1 - ratio)
+
+
 def noise_half_width(scale: Fraction, shape: Fraction, coverage: float = 0.95) -> float:
     """Half the width of the central band that holds the noise with this probability.
 

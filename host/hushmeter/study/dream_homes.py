@@ -102,12 +102,12 @@ def synthetic(count: int, days: int, seed: int, slot_s: int | None) -> Homes:
     energy_ws = block.demand_w.astype(np.int64) * MINUTE_S
     readings = close_slots(energy_ws, slot_s // MINUTE_S)[..., 0]
     truth = np.zeros((count, len(NAMES), readings.shape[1]), dtype=np.int64)
-    _spread(block.events, slot_s, truth)
+    spread(block.events, slot_s, truth)
     return Homes(readings, slot_s, "synthetic", truth)
 
 
 @compiled
-def _spread(events: NDArray[np.void], slot_s: int, truth: Integers) -> None:
+def spread(events: NDArray[np.void], slot_s: int, truth: Integers) -> None:
     """Adds each event's watt-seconds to the slots that it runs in."""
     end_s = truth.shape[2] * slot_s
     for event in events:
