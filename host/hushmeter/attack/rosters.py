@@ -52,7 +52,7 @@ def subkey_without_ids(
     return bytes(kdf.hkdf_expand(prk, b"hush1" + purpose, length))
 
 
-def _opened_by_puppets(
+def opened_by_puppets(
     scene: Scene, street: Street, slot: int, puppets: Sequence[Puppet], silent: Sequence[int] = ()
 ) -> dict[str, Any]:
     """Evidence after home 1 ran a slot among puppets, which know every mask that it has."""
@@ -67,7 +67,7 @@ def _opened_by_puppets(
     return scene.judged([1], slot, found)
 
 
-def _offer(
+def offer(
     scene: Scene, street: Street, roster: SignedRoster, slot: int, puppets: Sequence[Puppet]
 ) -> Try:
     """Offer a roster of home 1 and puppets; if it is taken, open the home in the next slot."""
@@ -75,11 +75,11 @@ def _offer(
     if code:
         return Try(False, {"refused": code})
     street.use(roster)
-    evidence = _opened_by_puppets(scene, street, slot, puppets)
+    evidence = opened_by_puppets(scene, street, slot, puppets)
     return Try(evidence["opened"], {"refused": "", **evidence})
 
 
-def _next(street: Street, **changes: Any) -> Any:
+def following(street: Street, **changes: Any) -> Any:
     """The plan of the epoch after the one in use."""
     now = street.signed
     return plan(epoch=now.device.epoch + 1, previous=now.hash, **changes)
@@ -101,13 +101,13 @@ def roster_rolled_back(scene: Scene) -> Try:
     old = street.sign(plan(), [*street.members([1, 2]), *(p.member() for p in puppets)])
     street.boards[1].take(old.data)
     street.use(old)
-    new = street.sign(_next(street))
+    new = street.sign(following(street))
     street.boards[1].take(new.data)
     code = street.boards[1].take(old.data)
     if code:
         epoch = street.boards[1].ask("hello_request")["epoch"]
         return Try(False, {"refused": code, "epoch_in_use": epoch})
-    evidence = _opened_by_puppets(scene, street, 1, puppets, (2,))
+    evidence = opened_by_puppets(scene, street, 1, puppets, (2,))
     return Try(evidence["opened"], {"refused": "", **evidence})
 
 
@@ -121,20 +121,22 @@ def roster_forked(scene: Scene) -> Try:
     """Both rosters keep the floors (4 members). Split in two, the street has two totals a slot.
 
     A meter cannot see what others were sent: one that is offered only the second roster takes it.
-    Masks are bound to the roster's hash, so nothing adds up across the two. Nor can it tell where
-    a roster comes from that skips an epoch, as the last figure shows; its floors hold all the same.
+    Masks are bound to the roster's hash, so nothing adds up across the two. One that is in the
+    first takes none that follows the second, also where an epoch is skipped to hide that: the last
+    figure.
     """
     street = scene.enrolled(8)
-    whole = street.sign(_next(street))
+    whole = street.sign(following(street))
     half = (1, 2, 3, 4)
-    part = street.sign(_next(street), street.members(half))
+    part = street.sign(following(street), street.members(half))
     for board in street.boards.values():
         board.take(whole.data)
     codes = [street.boards[i].take(part.data) for i in half]
     street.use(part)
     if any(codes):
-        later = street.sign(plan(epoch=4, previous=part.hash), street.members(half))
-        skipped = street.boards[1].take(later.data) == ""
+        between = street.sign(plan(epoch=3, previous=part.hash), street.members(half))
+        later = street.sign(plan(epoch=4, previous=between.hash), street.members(half))
+        skipped = not all(street.boards[1].take(roster.data) for roster in (later, between))
         return Try(
             False,
             {
@@ -163,8 +165,8 @@ def roster_shrunk(scene: Scene) -> Try:
     street = scene.enrolled(5)
     puppets = [scene.puppet(i) for i in (6, 7)]
     members = [*street.members([1]), *(p.member() for p in puppets)]
-    roster = street.sign(_next(street, missing=0, colluders=1), members)
-    return _offer(scene, street, roster, 1, puppets)
+    roster = street.sign(following(street, missing=0, colluders=1), members)
+    return offer(scene, street, roster, 1, puppets)
 
 
 @entry(
@@ -181,8 +183,8 @@ def roster_padded(scene: Scene) -> Try:
     street = scene.enrolled(5)
     puppets = [scene.puppet(i) for i in range(11, 18)]
     members = [*street.members([1]), *(p.member() for p in puppets)]
-    roster = street.sign(_next(street), members, scene.secret("the supplier's own signing key"))
-    result = _offer(scene, street, roster, 1, puppets)
+    roster = street.sign(following(street), members, scene.secret("the supplier's own signing key"))
+    result = offer(scene, street, roster, 1, puppets)
     return Try(
         result.succeeded,
         {**result.evidence, "opened_if_the_authority_is_deceived": _deceived(scene)},
@@ -194,8 +196,8 @@ def _deceived(scene: Scene) -> bool:
     street = scene.enrolled(5)
     puppets = [scene.puppet(i) for i in range(21, 28)]
     members = [*street.members([1]), *(p.member() for p in puppets)]
-    roster = street.sign(_next(street), members)
-    return _offer(scene, street, roster, 1, puppets).succeeded
+    roster = street.sign(following(street), members)
+    return offer(scene, street, roster, 1, puppets).succeeded
 
 
 @entry(
@@ -264,7 +266,7 @@ def floors_loosened(scene: Scene) -> Try:
     taken = {}
     for name, spoil in _LOOSER.items():
         street = scene.enrolled(5)
-        roster = street.sign(spoil(_next(street)))
+        roster = street.sign(spoil(following(street)))
         taken[name] = street.boards[1].take(roster.data)
     succeeded = not all(taken.values())
     left = float(CAP_WH / Fraction(2000)) if not taken["epsilon"] else None
