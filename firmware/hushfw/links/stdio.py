@@ -36,6 +36,7 @@ class Stdio:
         poll.register(self._in, select.POLLIN)
         # ipoll reuses its result where poll would allocate one for each byte.
         self._ready = poll.ipoll
+        self._wait_for_any = None
         getenv = getattr(os, "getenv", None)
         self._at_once = getenv is not None and getenv(_NON_BLOCKING) == "nonblocking"
 
@@ -49,11 +50,24 @@ class Stdio:
         if kbd_intr is not None:
             kbd_intr(_CTRL_C)
 
+    def watch(self, stream):
+        """From here on `read` also ends its wait when this stream has bytes; None for none."""
+        self._wait_for_any = None
+        if stream is not None:
+            poll = select.poll()
+            poll.register(self._in, select.POLLIN)
+            poll.register(stream, select.POLLIN)
+            self._wait_for_any = poll.ipoll
+
     def read(self, wait_ms):
         """What has arrived, at most `limit` bytes; b"" after `wait_ms` without any.
 
         Raises EOFError when the host has closed its end; a board's console never ends.
         """
+        if self._wait_for_any is not None:
+            for _ in self._wait_for_any(wait_ms):
+                break
+            wait_ms = 0
         if not self._readable(wait_ms):
             return b""
         try:
