@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import rsa
 from phe import PaillierPrivateKey, PaillierPublicKey  # type: ignore[import-untyped]
 
+from hushfw.core import paillier as device
 from hushfw.core import paillier_proof as proof
 from hushfw.core.errors import HushError
 from hushfw.core.packing import Packing
@@ -91,6 +93,16 @@ def test_a_public_file_comes_back_and_is_checked(private: PrivateKey) -> None:
     with pytest.raises(HushError) as caught:
         check(public.to_bytes(), b"Elm Row/8", ROSTER)
     assert caught.value.code == "bad_key"
+
+
+def test_a_prime_whose_roots_anybody_has_is_refused() -> None:
+    n = rsa.generate_private_key(65537, 2048).private_numbers().p
+    known = device.PublicKey(n.to_bytes(128, "big"), insecure=True)
+    wanted = proof.challenges(known, OWNER, ROSTER)
+    # x^n = x mod a prime n: every challenge is its own root.
+    data = proof.encode(n, 128, OWNER, ROSTER, wanted)
+    with pytest.raises(HushError, match="n is prime"):
+        check(data, OWNER, ROSTER, insecure=True)
 
 
 def test_a_meter_is_given_nothing_that_it_would_refuse(private: PrivateKey) -> None:

@@ -140,6 +140,24 @@ def test_anybody_verifies_a_transcript_and_finds_its_own_share(street, tmp_path)
     assert "cut short" in done.stderr
 
 
+def test_a_ring_adds_under_the_key_that_keygen_made(street, tmp_path):
+    key, short = tmp_path / "utility.key", tmp_path / "short.key"
+    assert invoke("keygen", key).exit_code == 0
+    ring = ("clear", "--curves", street, "--backend", "paillier-ring", "--json")
+    found = json.loads(invoke(*ring, "--key", key).stdout)
+    masked = json.loads(invoke("clear", "--curves", street, "--json").stdout)
+    assert found["backend"] == "paillier-ring"
+    for name in ("price", "demand", "supply", "allocations"):
+        assert found[name] == masked[name]
+    assert invoke("keygen", short, "--bits", 1024, "--insecure").exit_code == 0
+    for wrong, words in (((*ring, "--key", short), "no home takes the utility's key"),
+                         (("clear", "--curves", street, "--key", key), "--key is for"),
+                         ((*ring, "--key", street), "street.csv")):  # fmt: skip
+        done = invoke(*wrong)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert words in done.stderr
+
+
 def test_curve_makes_what_clear_takes(tmp_path):
     for number, threshold in ((1, 150), (2, 100)):
         (tmp_path / f"{number}.toml").write_text(

@@ -31,6 +31,8 @@ def encryption_on_a_meter(
     pool: int = 8,
     when_empty: str = "wait",
     insecure: bool = False,
+    bills: bool = False,
+    leaves_kib: int | None = None,
 ) -> Encryption:
     """Check a public file and its table as the meter will, and name them for its configuration.
 
@@ -44,6 +46,10 @@ def encryption_on_a_meter(
         Encryptions made ready in idle time.
     when_empty:
         ``wait`` or ``fail``.
+    bills:
+        Whether the meter commits to every slot's readings, and signs.
+    leaves_kib:
+        Flash for commitments that not both home and utility have; None for the device's own.
 
     Raises
     ------
@@ -57,6 +63,10 @@ def encryption_on_a_meter(
         "when_empty": when_empty,
         "key_sha256": hashlib.sha256(key).hexdigest(),
     }
+    if bills:
+        settings["bills"] = True
+    if leaves_kib is not None:
+        settings["leaves_kib"] = leaves_kib
     files = {device.KEY_FILE: key}
     if table is not None:
         check_table(found, table)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -19,7 +21,8 @@ from hushfw.core import paillier as device
 from hushfw.core import paillier_proof as proof
 from hushfw.core.errors import HushError
 from hushfw.core.packing import Packing
-from hushmeter.crypto.powers import powmod, powmod_sec
+from hushmeter.crypto.fixed_base import encryptor_of
+from hushmeter.crypto.powers import invert, powmod, powmod_sec, whole
 from hushmeter.errors import HushmeterError
 
 SIZES_BITS = tuple(8 * size for size in device.SIZES)
@@ -62,18 +65,14 @@ class PublicKey:
         return data
 
     def encrypt(self, m: int) -> bytes:
-        """A ciphertext of m, with fresh randomness.
+        """A ciphertext of m, with fresh randomness of half the bits of n.
 
         Raises
         ------
         HushError
             m is not in 0..n-1.
         """
-        device.check_plaintext(self, m)
-        square = self.n * self.n
-        r = 1 + secrets.randbelow(self.n - 1)
-        ciphertext = (1 + m * self.n) * int(powmod(r, self.n, square)) % square
-        return ciphertext.to_bytes(2 * self.size, "big")
+        return encryptor_of(self.n).encrypt(m)
 
 
 def owner_of(street: str, meter_id: int) -> bytes:
@@ -130,11 +129,11 @@ class PrivateKey:
         HushError
             ``bad_ciphertext``: wrong length, out of range, or not coprime to n.
         """
-        n = self.n
-        known = device.PublicKey(n.to_bytes(n.bit_length() // 8, "big"), insecure=True)
-        number = device.check_ciphertext(known, ciphertext)
-        m_p, m_q = (_part(number, prime, n) for prime in (self.p, self.q))
-        return m_q + self.q * ((m_p - m_q) * pow(self.q, -1, self.p) % self.p)
+        return self._machine.decrypt(ciphertext)
+
+    @cached_property
+    def _machine(self) -> _Decryptor:
+        return _Decryptor(self.p, self.q)
 
     def decrypt_lanes(self, ciphertext: bytes, packing: Packing) -> list[int]:
         """The sums in the lanes of a packed plaintext.
@@ -164,11 +163,48 @@ class PrivateKey:
         return PublicKey(n, owner, roster, tuple(self.root(x) for x in wanted))
 
 
-def _part(number: int, prime: int, n: int) -> int:
-    """m mod one of the primes: c^(p-1) is 1 + m (p-1) n mod p^2."""
-    square = prime * prime
-    power = int(powmod_sec(number % square, prime - 1, square))
-    return (power - 1) // prime * pow(n // prime * (prime - 1), -1, prime) % prime
+class _Decryptor:
+    """What decryption under one key needs every time, worked out once.
+
+    Powers take a time that depends on the base. So each ciphertext is multiplied by an encryption
+    of 0 first, whose square serves the next one: nobody who chooses ciphertexts knows the base.
+    """
+
+    def __init__(self, p: int, q: int) -> None:
+        n = whole(p) * q
+        self._n_square, self._bytes = n * n, 2 * (n.bit_length() // 8)
+        self._q, self._q_inverse = whole(q), invert(q, whole(p))
+        self._halves = [
+            (whole(r), whole(r * r), invert(n // r * (r - 1), whole(r))) for r in (p, q)
+        ]
+        self._blind: Any = powmod(1 + secrets.randbelow(int(n) - 1), n, self._n_square)
+
+    def decrypt(self, ciphertext: bytes) -> int:
+        number = self._checked(ciphertext)
+        blinded = number * self._blind % self._n_square
+        self._blind = self._blind * self._blind % self._n_square
+        # c^(p-1) is 1 + m (p-1) n mod p^2.
+        m_p, m_q = (
+            (powmod(blinded % square, prime - 1, square) - 1) // prime * inverse % prime
+            for prime, square, inverse in self._halves
+        )
+        return int(m_q + self._q * ((m_p - m_q) * self._q_inverse % self._halves[0][0]))
+
+    def _checked(self, data: bytes) -> Any:
+        """As :func:`hushfw.core.paillier.check_ciphertext`, by the primes."""
+        if len(data) != self._bytes:
+            raise HushError(
+                "bad_ciphertext",
+                f"a ciphertext has {len(data)} bytes; it must have {self._bytes}",
+            )
+        number = whole(int.from_bytes(data, "big"))
+        if not 0 < number < self._n_square:
+            raise HushError(
+                "bad_ciphertext", "a ciphertext is out of range; it is from 1 to n^2 - 1"
+            )
+        if not all(number % prime for prime, _, _ in self._halves):
+            raise HushError("bad_ciphertext", "a ciphertext must be coprime to n")
+        return number
 
 
 def generate(bits: int = 2048, insecure: bool = False) -> PrivateKey:
