@@ -26,6 +26,7 @@ KEY_FILE = "paillier.key"
 TABLE_FILE = "paillier.comb"
 CHECKED_FILE = "paillier.ok"
 _PIECE_BYTES = 1024
+_VERDICTS = ("bad_key", "bad_table")
 
 
 class Pool:
@@ -105,12 +106,9 @@ class MeterPool:
     def __init__(self, settings, owner, roster, random, insecure):
         self._settings = settings
         self._whose = (owner, roster)
-        data = store.read(KEY_FILE)
-        if data is None or sha256(data) != binascii.unhexlify(settings["key_sha256"]):
-            raise HushError("bad_key", "%s is not the key of the configuration" % KEY_FILE)
         self._insecure = insecure
         with Borrowed("core.paillier_proof") as proof:
-            key = proof.KeyFile(data, insecure).key
+            key = proof.KeyFile(self._key_data(), insecure).key
         self._comb = self._checking = None
         if settings["randomness"] == "comb":
             self._comb = _open_table(key, settings["table_sha256"])
@@ -135,6 +133,20 @@ class MeterPool:
 
     def __len__(self):
         return len(self._pool)
+
+    def _key_data(self):
+        data = store.read(KEY_FILE)
+        if data is None or sha256(data) != binascii.unhexlify(self._settings["key_sha256"]):
+            raise HushError("bad_key", "%s is not the key of the configuration" % KEY_FILE)
+        return data
+
+    def ready(self):
+        """Whether an encryption now would take milliseconds."""
+        return self._problem is None and self._found_good and len(self._pool) > 0
+
+    def problem(self):
+        """Why nothing is encrypted under this key, for good; empty while that is not known."""
+        return "" if self._problem is None else str(self._problem)
 
     def _note(self):
         """What a file says that is there once these files were found good."""
@@ -163,7 +175,7 @@ class MeterPool:
         except BaseException as error:
             # What ended half-way begins anew, unless it is a verdict.
             self._checking = None
-            if isinstance(error, HushError):
+            if isinstance(error, HushError) and error.code in _VERDICTS:
                 self._problem = error
             raise
         return True
@@ -171,7 +183,7 @@ class MeterPool:
     def _check_steps(self):
         owner, roster = self._whose
         with Borrowed("core.paillier_proof") as proof:
-            found = proof.KeyFile(store.read(KEY_FILE), self._insecure)
+            found = proof.KeyFile(self._key_data(), self._insecure)
             for _ in proof.check_steps(found, owner, roster):
                 yield
             if self._comb is not None:

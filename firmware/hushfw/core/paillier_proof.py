@@ -7,7 +7,8 @@ Encryption under n loses nothing if gcd(n, phi(n)) = 1; a forged n, a power of 3
 owner open a commitment to another value. If a prime p divides both n and phi(n), only one number in
 p is an n-th power mod n. So the owner shows n-th roots of eight challenges, which are hashed from
 (n, owner, roster), so that the proof is of this use of the key; no factor below 2^16 leaves a
-chance of 2^-128 to one who has no such n. The roster is the hash of one, or for a key that
+chance of 2^-128 to one who has no such n. A prime n would pass that, and hide nothing: Fermat's
+test refuses it. The roster is the hash of one, or for a key that
 outlives rosters the public key of the authority that signs them.
 
 h_s, whose powers hide plaintexts in place of r^n, must be an n-th power too. It is h^n mod n^2 for
@@ -114,6 +115,20 @@ def factor_steps(key):
         _refuse("n has a factor below 2^16")
 
 
+def composite_steps(key):
+    """Refuses a prime n, whose proof anybody could make; yields between pieces.
+
+    Fermat's test to the base 2 finds every prime. It takes no honest key for one: for p and q with
+    gcd(p - 1, q - 1) = 2, from 2^(n-1) = 1 mod p would follow 2^2 = 1 mod p.
+    """
+    number = Residue(key.n, key.size)
+    two = (2).to_bytes(key.size, "little")
+    for _ in powers.steps(number, two, (key.n - 1).to_bytes(key.size, "little")):
+        yield
+    if number.value() == 1:
+        _refuse("n is prime; it must be the product of two primes")
+
+
 def root_steps(key, owner, roster, roots):
     """Refuses roots that are not of the challenges; yields between pieces."""
     number = Residue(key.n, key.size)
@@ -135,6 +150,8 @@ def check_steps(found, owner, roster):
     if found.owner != owner or found.roster != roster:
         _refuse("it was made for another owner, or for another roster")
     for _ in factor_steps(found.key):
+        yield
+    for _ in composite_steps(found.key):
         yield
     for _ in root_steps(found.key, owner, roster, found.roots):
         yield
