@@ -106,18 +106,27 @@ class Masks:
         keys.use(day)
         dummies = masking.dummy_sum(roster.lanes, slot)
         bound = masking.answer_sum(roster.lanes, slot, digest)
-        turn = 0
-        for place, records in keys.records(day, 0, keys.partners):
-            positive = place < self._enrolment.own_index
-            index = place if positive else place + 1
-            count = len(records) // RECORD
-            at = 0
-            while at < count:
-                is_near = turn < len(silent) and silent[turn] < index + count
-                stop = silent[turn] - index if is_near else count
-                bound.add(records, RECORD * at + masking.KEY_BYTES, RECORD, stop - at, positive)
-                if is_near:
-                    dummies.add(records, RECORD * stop, RECORD, 1, positive)
-                    turn += 1
-                at = stop + 1
+        lift(keys, day, self._enrolment.own_index, silent, dummies, bound)
         return dummies.words(), bound.words()
+
+
+def lift(keys, day, own_index, silent, dummies, bound):
+    """Adds E towards the partners outside S to `bound`, D towards those in it to `dummies`.
+
+    `silent` are member indexes in order; without a sum for them D is left out.
+    """
+    turn = 0
+    for place, records in keys.records(day, 0, keys.partners):
+        positive = place < own_index
+        index = place if positive else place + 1
+        count = len(records) // RECORD
+        at = 0
+        while at < count:
+            is_near = turn < len(silent) and silent[turn] < index + count
+            stop = silent[turn] - index if is_near else count
+            bound.add(records, RECORD * at + masking.KEY_BYTES, RECORD, stop - at, positive)
+            if is_near:
+                if dummies is not None:
+                    dummies.add(records, RECORD * stop, RECORD, 1, positive)
+                turn += 1
+            at = stop + 1

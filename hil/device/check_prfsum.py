@@ -82,6 +82,25 @@ def check_signs_strides_and_lanes():
             expect(sums.words(), wanted[:lanes], kind)
 
 
+def check_more_lanes_are_the_blocks_that_follow():
+    keys, data = stream(b"keys", 64), stream(b"data", 12) + b"\0\0\0\xff"
+    for lanes in (3, 4, 47, 96):
+        for first in (None, stream(b"first", 16)):
+            wanted = [0] * lanes
+            for at, sign in ((0, 1), (16, 1), (40, -1)):
+                key = keys[at : at + 16]
+                key = key if first is None else port.aes(key).encrypt(first)
+                for lane in range(lanes):
+                    counter = (0xFF + lane // 2).to_bytes(4, "big")
+                    block = words(port.aes(key).encrypt(data[:12] + counter))
+                    wanted[lane] += sign * block[lane & 1]
+            for kind in KINDS:
+                sums = kind(lanes, data, first)
+                sums.add(keys, 0, 16, 2, True)
+                sums.add(keys, 40, 16, 1, False)
+                expect(sums.words(), wanted, kind)
+
+
 def check_the_sum_of_the_largest_street_fits():
     """The same keys again and again; the half-words of a sum of so many have no room for more."""
     keys, data = stream(b"keys", 32), stream(b"data", 16)

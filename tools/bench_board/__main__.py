@@ -29,6 +29,7 @@ from tools.bench_board.crypto import parts as crypto_parts
 from tools.bench_board.figures import LARGE, Failure, Row, Rows
 from tools.bench_board.flash import measure_flash
 from tools.bench_board.life import measure_life
+from tools.bench_board.market import measure_market
 from tools.bench_board.slots import MONTH, measure_slots
 
 BOARD = "pico"
@@ -74,8 +75,9 @@ def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
     alone = [Task(0, partial(measure_board, board, quick)), *parts]
     few = tuple(size for size in members if size <= LARGE)
     heaps = back_to_back(board, few, QUICK_SLOTS if quick else SLOTS)
+    trade = [Task(size, partial(measure_market, board, size, quick)) for size in few]
     crypto = [Task(0, part) for part in crypto_parts(board, quick, max(few, default=MEMBERS[0]))]
-    return [firmware, *lives, *chip, *heaps, *alone, *crypto]
+    return [firmware, *lives, *chip, *heaps, *alone, *trade, *crypto]
 
 
 def back_to_back(board: str, members: tuple[int, ...], count: int) -> list[Task]:

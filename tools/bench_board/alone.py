@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hil.twin import Twin
 from hushmeter.cluster import enrolment
@@ -77,9 +79,9 @@ def add_parts(board: str, members: int, call: str, shown: int | None, add: Add) 
         add(PARTS, name, "s", samples_s, members=shown)
 
 
-def enrolled(board: str, members: int) -> dict[str, bytes]:
+def enrolled(board: str, members: int, market: Mapping[str, Any] | None = None) -> dict[str, bytes]:
     """The storage of an enrolled meter, made by the same firmware on this interpreter."""
-    street = Street(members, board, provisioned=True, slots_today=1)
+    street = Street(members, board, provisioned=True, slots_today=1, market=market)
     with tempfile.TemporaryDirectory() as folder:
         twin = Twin(Path(folder), street.files)
         link = Link(twin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -43,11 +43,14 @@ class Street:
         Slots before midnight; those after it need the keys of another day.
     row_s:
         Seconds between the meter's samples.
+    market:
+        Terms of a home that trades.
     """
 
     def __init__(
-        self, members: int, board: str, provisioned: bool, slots_today: int, row_s: int = ROW_S
-    ) -> None:
+        self, members: int, board: str, provisioned: bool, slots_today: int, row_s: int = ROW_S,
+        market: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.members = members
         self.missing = max(1, members // 10)
         self.provisioned = provisioned
@@ -58,6 +61,7 @@ class Street:
         self._authority = Authority(_secret("authority"))
         self._supplier = Supplier(_secret("supplier"))
         self._private = [_secret(f"meter key {index}") for index in range(members)]
+        self._market = market
         self.files = self._files(board)
 
     def _files(self, board: str) -> dict[str, bytes]:
@@ -73,6 +77,7 @@ class Street:
             permitted_modes=self._modes,
             fixed_seed=NAME,
             provisioned_pairs=self.provisioned,
+            market=self._market,
         )
         files = meter_plan.files(plan)
         if self.provisioned:

@@ -19,6 +19,7 @@ from hushfw.core import kdf, pace, prfsum
 
 PRF_VERSION = 1
 DOMAIN_SLOT = 1
+DOMAIN_MARKET = 2
 
 USE_DUMMY = 2
 USE_ANSWER = 3
@@ -29,15 +30,15 @@ TAG_BYTES = 16
 KEY_BYTES = 16
 
 
-def prf_input(use, turn, slot, block):
+def prf_input(use, turn, slot, block, domain=DOMAIN_SLOT):
     """version, domain, use, round, slot, lane block: 16 bytes that occur once."""
-    return struct.pack(">BBBBQI", PRF_VERSION, DOMAIN_SLOT, use, turn, slot, block)
+    return struct.pack(">BBBBQI", PRF_VERSION, domain, use, turn, slot, block)
 
 
-def pads(key, use, turn, slot, lanes):
+def pads(key, use, turn, slot, lanes, domain=DOMAIN_SLOT):
     """One 64-bit word a lane from one PRF key, two lanes to a block."""
     blocks = (lanes + 1) // 2
-    data = b"".join([prf_input(use, turn, slot, block) for block in range(blocks)])
+    data = b"".join([prf_input(use, turn, slot, block, domain) for block in range(blocks)])
     out = port.aes(key).encrypt(data)
     return [int.from_bytes(out[8 * i : 8 * i + 8], "big") for i in range(lanes)]
 

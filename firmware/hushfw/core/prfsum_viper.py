@@ -20,11 +20,15 @@ import struct
 
 import micropython
 
+from hushfw.core import pace
+
 # Words of the work space: 44 of round keys, a state, then the blocks to encrypt.
 _STATE = 44
 _DATA = 48
 _FIRST = 52
 _WORDS = 56
+# What counts in the block to encrypt: its last two bytes.
+_NUMBER = 4 * _DATA + 14
 
 
 def _tables():
@@ -120,15 +124,18 @@ def _encrypt(work, source):
 
 
 @micropython.viper
-def _collect(sums, work, positive):
-    """Adds the state's eight half-words, big-endian, to their counters, or takes them away."""
+def _collect(sums, place, work, positive):
+    """Adds the state's eight half-words, big-endian, to the counters from `place` on, or takes
+    them away.
+    """
     total = ptr32(sums)
     state = ptr8(work)
     sign = 1 if bool(positive) else -1
+    at = int(place)
     i = 0
     while i < 8:
         half = state[176 + 2 * i] << 8 | state[177 + 2 * i]
-        total[i] = int(total[i]) + sign * half
+        total[at + i] = int(total[at + i]) + sign * half
         i += 1
 
 
@@ -142,7 +149,9 @@ class FastSum:
         self._chained = first is not None
         if self._chained:
             self._work[4 * _FIRST : 4 * _FIRST + 16] = first
-        self._sums = bytearray(32)
+        self._number = int.from_bytes(data[14:], "big")
+        self._blocks = max(1, (lanes + 1) // 2)
+        self._sums = bytearray(32 * self._blocks)
 
     def add(self, keys, at, stride, count, positive):
         work, sums, chained = self._work, self._sums, self._chained
@@ -151,15 +160,26 @@ class FastSum:
             if chained:
                 _encrypt(work, _FIRST)
                 _expand(work, work, 4 * _STATE)
+            if self._blocks == 1:
+                _encrypt(work, _DATA)
+                _collect(sums, 0, work, positive)
+            else:
+                self._add_blocks(positive)
+
+    def _add_blocks(self, positive):
+        work, sums, number = self._work, self._sums, self._number
+        pace.point()
+        for block in range(self._blocks):
+            work[_NUMBER] = number + block >> 8 & 255
+            work[_NUMBER + 1] = number + block & 255
             _encrypt(work, _DATA)
-            _collect(sums, work, positive)
+            _collect(sums, 8 * block, work, positive)
 
     def words(self):
-        halves = struct.unpack("8i", self._sums)
         out = []
         for lane in range(self._lanes):
             word = 0
-            for half in halves[4 * lane : 4 * lane + 4]:
+            for half in struct.unpack_from("4i", self._sums, 16 * lane):
                 word = (word << 16) + half
             out.append(word)
         return out

@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from hushfw.core import market
 from hushmeter.errors import HushmeterError
 from hushmeter.market.curves import Wh
 
-THRESHOLDS = 63
+THRESHOLDS: int = market.THRESHOLDS
 """Counted in one round; with the sum of floors that makes 64 lanes."""
 
 _LARGEST_PRODUCT = (1 << 63) - 1
@@ -81,22 +82,14 @@ def clear(prices: Sequence[int], demand: Sequence[int], supply: Sequence[int]) -
         The totals are no curves on this grid: someone sent what is none.
     """
     check_totals(prices, demand, supply)
-    low, high = 0, len(prices)
-    while low < high:
-        middle = (low + high) // 2
-        if supply[middle] >= demand[middle]:
-            high = middle
-        else:
-            low = middle + 1
-    scarcity = low == len(prices)
-    at = low - 1 if scarcity else low
+    at, scarcity = market.crossing(demand, supply)
     return Clearing(
         price=prices[at],
-        index=None if scarcity else low,
+        index=None if scarcity else at,
         demand=tuple(demand),
         supply=tuple(supply),
         traded_wh=min(demand[at], supply[at]),
-        surplus=low == 0,
+        surplus=at == 0 and not scarcity,
         scarcity=scarcity,
     )
 
@@ -157,19 +150,15 @@ class Ration:
 
 def share_wh(claim_wh: int, rank: int, ration: Ration) -> int:
     """What one participant gets, from its own claim, its id's rank and the public numbers."""
-    if ration.is_full:
-        return claim_wh
-    floor_wh, key = floor_and_key(claim_wh, rank, ration)
-    return floor_wh + (ration.cut is not None and key >= ration.cut)
+    numbers = ration.total_wh, ration.traded_wh, ration.participants
+    return int(market.share_wh(claim_wh, rank, *numbers, ration.cut))
 
 
 def floor_and_key(claim_wh: int, rank: int, ration: Ration) -> tuple[int, int]:
     """The whole Wh that are certain, and what orders the rest."""
-    if ration.total_wh == 0:
-        return 0, 0
-    floor_wh, rest = divmod(ration.traded_wh * claim_wh, ration.total_wh)
-    # Under noise the totals may be below the sum of claims, and then even below one of them.
-    return min(floor_wh, claim_wh), rest * ration.participants + ration.participants - 1 - rank
+    numbers = ration.total_wh, ration.traded_wh, ration.participants
+    floor_wh, key = market.floor_and_key(claim_wh, rank, *numbers)
+    return int(floor_wh), int(key)
 
 
 def find_cut(span: int, counts: Counts) -> int:

@@ -40,33 +40,31 @@ A TOML file, or a JSON file of the same structure; prices are whole micro-units 
     power_w = 1800
     cost = 20                           # sells at this price or more
 
-Each response is monotone by itself: a set-point moves one way along its points (checked), and what
-it needs moves with it; the others switch once, a battery buys below what it sells above (checked).
-So are their sums, and so is the sum's floor to whole Wh, which is taken once for the home. What
-comes out is checked again.
+Each response is monotone by itself, and so is their sum; the amounts, and why, are the meter's own
+(:mod:`hushfw.core.market_responses`). What comes out is checked again.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from hushfw.core import market_responses as device
+from hushfw.core.errors import HushError
 from hushmeter.errors import HushmeterError
 from hushmeter.market.curves import DEMAND, SUPPLY, check_prices, check_row
 
-_WS = 3600
-_MILLI = 1000
-
-Watts = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-WattHours = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
-Price = Annotated[int, msgspec.Meta(gt=-(1 << 32), lt=1 << 32)]
+Watts = Annotated[int, msgspec.Meta(ge=0, le=device.MOST_W)]
+WattHours = Annotated[int, msgspec.Meta(ge=0, le=device.MOST_WH)]
+Price = Annotated[int, msgspec.Meta(ge=-device.MOST_PRICE, le=device.MOST_PRICE)]
 Celsius = Annotated[float, msgspec.Meta(ge=-60, le=100)]
+Part = dict[str, Any]
+"""One response as a meter keeps it: whole numbers, and no name."""
 
 
 class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +78,7 @@ class Thermostat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Heating or cooling towards a set-point that the price decides."""
 
     name: str
-    points: Annotated[tuple[Point, ...], msgspec.Meta(min_length=1, max_length=100)]
+    points: Annotated[tuple[Point, ...], msgspec.Meta(min_length=1, max_length=device.MOST_POINTS)]
     indoor_c: Celsius
     outdoor_c: Celsius
     loss_w_per_k: Watts
@@ -88,39 +86,25 @@ class Thermostat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_w: Watts
     mode: Literal["heat", "cool"] = "heat"
 
-    def setpoint_mc(self, price: int) -> int:
-        """Thousandths of a degree; constant outside the points."""
-        place = bisect_right(self.points, price, key=lambda point: point.price)
-        if place == 0:
-            return _milli(self.points[0].setpoint_c)
-        left = self.points[place - 1]
-        if place == len(self.points):
-            return _milli(left.setpoint_c)
-        right = self.points[place]
-        rise = _milli(right.setpoint_c) - _milli(left.setpoint_c)
-        return _milli(left.setpoint_c) + rise * (price - left.price) // (right.price - left.price)
+    def on_meter(self) -> Part:
+        """In thousandths of a degree."""
+        return {
+            "mode": self.mode,
+            "points": [[point.price, _milli(point.setpoint_c)] for point in self.points],
+            "indoor_mc": _milli(self.indoor_c),
+            "outdoor_mc": _milli(self.outdoor_c),
+            "loss_w_per_k": self.loss_w_per_k,
+            "store_wh_per_k": self.store_wh_per_k,
+            "most_w": self.most_w,
+        }
 
     def demand_ws(self, price: int, interval_s: int) -> int:
         """What brings the home to the set-point and holds it there, as far as the power goes."""
-        setpoint = self.setpoint_mc(price)
-        held, moved = setpoint - _milli(self.outdoor_c), setpoint - _milli(self.indoor_c)
-        if self.mode == "cool":
-            held, moved = -held, -moved
-        need = (self.loss_w_per_k * interval_s * held + self.store_wh_per_k * _WS * moved) // _MILLI
-        return min(max(need, 0), self.most_w * interval_s)
+        return int(device.thermostat_ws(self.on_meter(), price, interval_s))
 
     def check(self) -> None:
         """Raises HushmeterError unless a higher price never asks for more energy."""
-        sign = 1 if self.mode == "heat" else -1
-        for left, right in zip(self.points, self.points[1:], strict=False):
-            if right.price <= left.price:
-                raise HushmeterError(f"the prices of {self.name}'s points must ascend")
-            if sign * right.setpoint_c > sign * left.setpoint_c:
-                way = "rise" if sign > 0 else "fall"
-                raise HushmeterError(
-                    f"{self.name}: the set-point must not {way} from price {left.price} to "
-                    f"{right.price}; a higher price would buy more"
-                )
+        _as_device(device.check_points, self.name, self.mode, self.on_meter()["points"])
 
 
 class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,30 +134,21 @@ class Battery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserve_wh: WattHours = 0
     efficiency_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 100
 
+    def on_meter(self) -> Part:
+        """Without its name."""
+        return _unnamed(self)
+
     def demand_ws(self, price: int, interval_s: int) -> int:
         """Up to what fills it."""
-        if price > self.buy_below:
-            return 0
-        room = (self.capacity_wh - self.stored_wh) * _WS * 100 // self.efficiency_percent
-        return min(room, self.most_w * interval_s)
+        return int(device.charge_ws(self.on_meter(), price, interval_s))
 
     def supply_ws(self, price: int, interval_s: int) -> int:
         """Down to the reserve."""
-        if price < self.sell_above:
-            return 0
-        return min(max(self.stored_wh - self.reserve_wh, 0) * _WS, self.most_w * interval_s)
+        return int(device.discharge_ws(self.on_meter(), price, interval_s))
 
     def check(self) -> None:
         """Raises HushmeterError where numbers contradict each other."""
-        if self.buy_below >= self.sell_above:
-            raise HushmeterError(
-                f"{self.name}: buy_below {self.buy_below} must be below sell_above "
-                f"{self.sell_above}, or it trades with itself"
-            )
-        if max(self.stored_wh, self.reserve_wh) > self.capacity_wh:
-            raise HushmeterError(
-                f"{self.name}: stored_wh and reserve_wh are at most capacity_wh {self.capacity_wh}"
-            )
+        _as_device(device.check_battery, self.name, self.on_meter())
 
 
 class Solar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,21 +171,25 @@ class Responses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     battery: tuple[Battery, ...] = ()
     solar: tuple[Solar, ...] = ()
 
+    def on_meter(self) -> Part:
+        """What the home's meter is given: no names, and whole numbers only."""
+        return {
+            "format": self.format,
+            "interval_s": self.interval_s,
+            "thermostat": [one.on_meter() for one in self.thermostat],
+            "switch": [_unnamed(one) for one in self.switch],
+            "must_run": [_unnamed(one) for one in self.must_run],
+            "battery": [one.on_meter() for one in self.battery],
+            "solar": [_unnamed(one) for one in self.solar],
+        }
+
     def demand_wh(self, price: int) -> int:
         """Whole Wh that the home would buy in the interval at this price."""
-        fixed_w = sum(always.power_w for always in self.must_run)
-        fixed_w += sum(one.power_w for one in self.switch if price <= one.most_price)
-        total_ws = fixed_w * self.interval_s
-        total_ws += sum(one.demand_ws(price, self.interval_s) for one in self.thermostat)
-        total_ws += sum(one.demand_ws(price, self.interval_s) for one in self.battery)
-        return total_ws // _WS
+        return int(device.demand_wh(self.on_meter(), price))
 
     def supply_wh(self, price: int) -> int:
         """Whole Wh that it would sell."""
-        made_w = sum(roof.power_w for roof in self.solar if price >= roof.cost)
-        total_ws = made_w * self.interval_s
-        total_ws += sum(one.supply_ws(price, self.interval_s) for one in self.battery)
-        return total_ws // _WS
+        return int(device.supply_wh(self.on_meter(), price))
 
     def curves(self, prices: Sequence[int]) -> tuple[list[int], list[int]]:
         """Demand and supply at each grid price, checked.
@@ -221,8 +200,7 @@ class Responses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             The grid does not ascend, or a curve is not monotone or too large.
         """
         check_prices(prices)
-        demand = [self.demand_wh(price) for price in prices]
-        supply = [self.supply_wh(price) for price in prices]
+        demand, supply = device.curves(self.on_meter(), prices)
         check_row(self.name, DEMAND, prices, demand)
         check_row(self.name, SUPPLY, prices, supply)
         return demand, supply
@@ -271,4 +249,16 @@ def read_responses(path: Path) -> Responses:
 
 
 def _milli(degrees_c: float) -> int:
-    return round(degrees_c * _MILLI)
+    return round(degrees_c * device.MILLI)
+
+
+def _unnamed(part: msgspec.Struct) -> Part:
+    fields: Part = msgspec.to_builtins(part)
+    return {name: value for name, value in fields.items() if name != "name"}
+
+
+def _as_device(check: Callable[..., None], *given: Any) -> None:
+    try:
+        check(*given)
+    except HushError as error:
+        raise HushmeterError(error.message) from error

@@ -10,24 +10,28 @@ that is silent from the beginning is not in the market of that interval; the oth
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hushfw.core.errors import HushError
 from hushmeter.errors import HushmeterError
-from hushmeter.market import clearing, transcript, words
+from hushmeter.market import clearing, transcript
 from hushmeter.market.curves import DEMAND, MOST_WH, SUPPLY, Curves, Wh
-from hushmeter.market.summation import Backend, MaskedStreet
+from hushmeter.market.rationing import Rationing, counted
+from hushmeter.market.summation import Backend, MaskedStreet, Summed
 from hushmeter.market.terms import Source, Terms
 from hushmeter.market.vectorised import VectorStreet, VectorStreets, street_sizes
+
+if TYPE_CHECKING:
+    from hushmeter.crypto.paillier import PrivateKey
 
 BACKENDS = ("masked", "paillier-ring")
 IN_PROCESS_HOMES = 8
@@ -82,6 +86,11 @@ class Rules:
     epsilon: Fraction | None = None
     least_homes: int = 2
     floors_only: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether remainders are counted; under noise whole Wh do not add up anyway."""
+        return self.epsilon is None and not self.floors_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,22 +165,42 @@ def masked_backend(homes: int, prices: int, rules: Rules, street: str = "market"
 
 
 def ring_backend(
-    homes: int, prices: int, rules: Rules, bits: int = 2048, street: str = "market"
+    homes: int,
+    prices: int,
+    rules: Rules,
+    bits: int = 2048,
+    key: PrivateKey | None = None,
+    street: str = "market",
 ) -> Backend:
-    """What sums the homes of a market in a Paillier ring, with a new key of the utility's.
+    """What sums the homes of a market in a Paillier ring.
+
+    Parameters
+    ----------
+    key:
+        The utility's; a new one of so many `bits` if None.
 
     Raises
     ------
     HushmeterError
-        The rules are not safe for so many homes.
+        The rules are not safe for so many homes, or the homes would not take the key.
     """
     from hushmeter.market.ring import PaillierRing
 
-    return PaillierRing(_terms(homes, prices, rules, street), bits)
+    try:
+        return PaillierRing(_terms(homes, prices, rules, street), bits, key)
+    except HushError as error:
+        raise HushmeterError(f"no home takes the utility's key: {error.message}") from error
 
 
-def make_backend(name: str, homes: int, prices: int, rules: Rules, bits: int = 2048) -> Backend:
-    """A backend of `BACKENDS` by name.
+def make_backend(
+    name: str,
+    homes: int,
+    prices: int,
+    rules: Rules,
+    bits: int = 2048,
+    key: PrivateKey | None = None,
+) -> Backend:
+    """A backend of `BACKENDS` by name; see :func:`ring_backend` for `bits` and `key`.
 
     Raises
     ------
@@ -181,7 +210,7 @@ def make_backend(name: str, homes: int, prices: int, rules: Rules, bits: int = 2
     if name == "masked":
         return masked_backend(homes, prices, rules)
     if name == "paillier-ring":
-        return ring_backend(homes, prices, rules, bits)
+        return ring_backend(homes, prices, rules, bits, key)
     raise HushmeterError(f"{name} is no backend; known are {', '.join(BACKENDS)}")
 
 
@@ -216,33 +245,55 @@ def run(
     if summed.totals is None:
         return _void(curves, interval, summed.reason, summed.bytes, began)
     k = len(curves.prices)
-    sums = summed.totals[:k], summed.totals[k:]
-    published = [curves.ids[place] for place in places.public]
-    entry = {
-        "interval": interval,
-        "ids": list(curves.ids),
-        "silent": [curves.ids[places.homes[home]] for home in sorted(places.silent)],
-        "prices": list(curves.prices),
-        "sums": {DEMAND: sums[0], SUPPLY: sums[1]},
-        "public": {
-            who: {DEMAND: curves.demand[place].tolist(), SUPPLY: curves.supply[place].tolist()}
-            for who, place in zip(published, places.public, strict=True)
-        },
-        "epsilon": None if rules.epsilon is None else str(rules.epsilon),
+    public = {
+        curves.ids[place]: (curves.demand[place].tolist(), curves.supply[place].tolist())
+        for place in places.public
     }
+    entry = summed_entry(
+        interval, curves.ids, [curves.ids[places.homes[home]] for home in sorted(places.silent)],
+        curves.prices, (summed.totals[:k], summed.totals[k:]), public, rules.epsilon,
+    )  # fmt: skip
     try:
         found = transcript.cleared(entry)
     except HushmeterError as error:
         return _void(curves, interval, error.message, summed.bytes, began)
-    counter = _Counter(curves, places, backend, entry, found)
-    exact = rules.epsilon is None and not rules.floors_only
-    rations = {}
-    for side in transcript.SIDES:
-        rations[side] = counter.ration(side, exact)
-    entry |= transcript.result_fields(found, rations, counter.rounds)
+
+    def home_counts(
+        turn: int, side: str, ration: clearing.Ration, thresholds: Sequence[int], context: bytes
+    ) -> Summed:
+        amounts = (curves.demand if side == transcript.BUY else curves.supply)[:, found.at]
+        rows = [counted(int(amounts[at]), at, ration, thresholds) for at in places.homes]
+        return backend.counts(interval, turn, rows, context)
+
+    rationing = Rationing(entry, found, home_counts)
+    rations = {side: rationing.ration(side, rules.counts) for side in transcript.SIDES}
+    entry |= transcript.result_fields(found, rations, rationing.rounds)
     return _outcome(
-        curves, places, rules, found, rations, entry, summed.bytes + counter.bytes, began
+        curves, places, rules, found, rations, entry, summed.bytes + rationing.bytes, began
     )
+
+
+def summed_entry(
+    interval: int,
+    ids: Sequence[str],
+    silent: Sequence[str],
+    prices: Sequence[int],
+    sums: tuple[list[int], list[int]],
+    public: Mapping[str, tuple[list[int], list[int]]],
+    epsilon: Fraction | None,
+) -> dict[str, Any]:
+    """The part of a transcript's entry that its price follows from; sums are the homes'."""
+    return {
+        "interval": interval,
+        "ids": list(ids),
+        "silent": list(silent),
+        "prices": list(prices),
+        "sums": {DEMAND: sums[0], SUPPLY: sums[1]},
+        "public": {
+            who: {DEMAND: demand, SUPPLY: supply} for who, (demand, supply) in public.items()
+        },
+        "epsilon": None if epsilon is None else str(epsilon),
+    }
 
 
 class _Places:
@@ -293,66 +344,6 @@ def _values(
     if terms.epsilon is not None:
         values = values + np.array([terms.share(source) for _ in homes], np.int64)
     return values
-
-
-class _Counter:
-    """Finds a side's cut with counts that the backend sums."""
-
-    def __init__(
-        self, curves: Curves, places: _Places, backend: Backend, entry: Mapping[str, Any],
-        found: clearing.Clearing,
-    ) -> None:  # fmt: skip
-        self._curves, self._places, self._backend = curves, places, backend
-        self._entry, self._found = entry, found
-        self.rounds: list[dict[str, Any]] = []
-        self.bytes = 0
-
-    def ration(self, side: str, exact: bool) -> clearing.Ration:
-        """The public numbers of one side."""
-        totals, _ = transcript.of_side(self._found, side)
-        total, traded = totals[self._found.at], self._found.traded_wh
-        ration = clearing.Ration(total, traded, None, len(self._curves.ids))
-        if ration.is_full or not exact:
-            return ration
-        return replace(ration, cut=self._cut(side, ration))
-
-    def _cut(self, side: str, ration: clearing.Ration) -> int | None:
-        amounts = self._curves.demand if side == transcript.BUY else self._curves.supply
-        claims = amounts[:, self._found.at].tolist()
-        parts = [clearing.floor_and_key(claim, rank, ration) for rank, claim in enumerate(claims)]
-
-        def counts(thresholds: Sequence[int]) -> tuple[int, Sequence[int]]:
-            rows = {
-                place: [parts[place][0], *(parts[place][1] >= limit for limit in thresholds)]
-                for place in range(len(claims))
-            }
-            turn = words.FIRST_COUNT_ROUND + len(self.rounds)
-            homes = [rows[place] for place in self._places.homes]
-            summed = self._backend.counts(
-                self._entry["interval"], turn, homes, self._context(side, thresholds)
-            )
-            self.bytes += summed.bytes
-            if summed.totals is None:
-                raise _NoCut(summed.reason)
-            published = [rows[place] for place in self._places.public]
-            told = [sum(lane) for lane in zip(summed.totals, *published, strict=True)]
-            said = {"side": side, "thresholds": list(thresholds), "floors_wh": told[0]}
-            self.rounds.append({**said, "above": told[1:]})
-            return ration.traded_wh - told[0], told[1:]
-
-        try:
-            return clearing.find_cut(ration.span, counts)
-        except _NoCut:
-            return None
-
-    def _context(self, side: str, thresholds: Sequence[int]) -> bytes:
-        """All that homes were told when they count."""
-        told = [self._entry, self.rounds, side, [str(limit) for limit in thresholds]]
-        return json.dumps(told, sort_keys=True, default=str).encode()
-
-
-class _NoCut(Exception):
-    """A count is void: everybody keeps the floor, the utility takes the rest."""
 
 
 def _outcome(

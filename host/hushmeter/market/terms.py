@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from hushfw.core import noise
+from hushfw.core import market, noise
 from hushfw.core.roster import MAX_MEMBERS
 from hushmeter.errors import HushmeterError
 from hushmeter.market.curves import MOST_WH
@@ -129,7 +128,8 @@ class Terms:
         """Noise beyond this is out of the window; see :meth:`hushfw.core.roster.Roster.tail_wh`."""
         if self.epsilon is None:
             return 0
-        return math.ceil((40 + 4 * -(-self.members // self.noise_shape)) * self.scale_wh)
+        num, den = self.scale_wh.as_integer_ratio()
+        return int(market.tail_wh(self.members, self.noise_shape, num, den))
 
     def share(self, source: Source) -> list[int]:
         """One home's noise, Wh a lane."""

@@ -6,7 +6,8 @@
 An interval has the homes' sums, the public curves, what follows from both, and the counts by which
 the long side's cut was found. What follows is never believed: :func:`verify` computes it again. The
 digest is over the intervals and their number, so that a file that was cut short or changed is
-noticed; against somebody who writes a new digest, compare it with the one that others have.
+noticed; against somebody who writes a new digest, compare it with the one that others have, or have
+the street's authority countersign its own copy (:mod:`hushmeter.market.countersigning`).
 """
 
 from __future__ import annotations
@@ -81,12 +82,23 @@ class Void(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     void: str
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class Countersignature(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Somebody's Ed25519 signature of a digest, as that of a street's market."""
+
+    street: str
+    key: str
+    signature: str
+
+
+class File(msgspec.Struct, forbid_unknown_fields=True):
+    """A transcript as it is stored; nothing of it is checked yet."""
+
     format: int
     kind: str
     intervals: list[dict[str, Any]]
     count: int
     sha256: str
+    countersignatures: list[Countersignature] = []
 
 
 def of_side(found: clearing.Clearing, side: str) -> tuple[tuple[int, ...], str]:
@@ -166,7 +178,7 @@ def digest(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read(path: Path) -> list[Interval | Void]:
-    """The checked intervals of a file.
+    """The checked intervals of a file; its countersignatures are not looked at.
 
     Raises
     ------
@@ -174,20 +186,37 @@ def read(path: Path) -> list[Interval | Void]:
         It cannot be read, is cut short or changed, or says what does not follow; names the
         interval and the entry.
     """
+    return read_whole(path)[0]
+
+
+def read_whole(path: Path) -> tuple[list[Interval | Void], File]:
+    """The checked intervals, and the file that they are in; see :func:`read`."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise HushmeterError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return verify(data)
+        file = stored(data)
+        return _intervals(file), file
     except HushmeterError as error:
         raise HushmeterError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def verify(data: bytes) -> list[Interval | Void]:
     """The intervals of a transcript, each price computed again; see :func:`read`."""
+    return _intervals(stored(data))
+
+
+def stored(data: bytes) -> File:
+    """A transcript whose digest is that of its intervals.
+
+    Raises
+    ------
+    HushmeterError
+        It is none, cut short or changed.
+    """
     try:
-        file = msgspec.json.decode(data, type=_File)
+        file = msgspec.json.decode(data, type=File)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise HushmeterError(f"is no transcript, or cut short: {error}") from error
     except RecursionError as error:
@@ -200,6 +229,10 @@ def verify(data: bytes) -> list[Interval | Void]:
         )
     if digest(file.intervals) != file.sha256:
         raise HushmeterError("was changed or cut short: its digest is another")
+    return file
+
+
+def _intervals(file: File) -> list[Interval | Void]:
     found: list[Interval | Void] = []
     for place, entry in enumerate(file.intervals):
         try:
@@ -209,6 +242,20 @@ def verify(data: bytes) -> list[Interval | Void]:
         if found and one.interval <= found[-1].interval:
             raise HushmeterError(f"interval {one.interval} comes after {found[-1].interval}")
         found.append(one)
+    return found
+
+
+def one(entry: Mapping[str, Any]) -> Interval:
+    """A checked interval that has a price.
+
+    Raises
+    ------
+    HushmeterError
+        It says what does not follow, or is void.
+    """
+    found = _parsed(entry)
+    if isinstance(found, Void):
+        raise HushmeterError(f"interval {found.interval} is void: {found.void}")
     return found
 
 

@@ -4,8 +4,8 @@ A curve has many lanes, two to an AES block. Block b of a mask is
 
     AES(key, version | domain 2 | use | round | interval | b)
 
-with the keys of the street's slots: the domain keeps a market's word apart from every slot's. Keys,
-uses, sums and tags are the device's (:mod:`hushfw.core.masking`); only the domain is added here.
+with the keys of the street's slots: the domain keeps a market's word apart from every slot's. All
+of it is the device's (:mod:`hushfw.core.market`); here it has types.
 
 Rounds of an interval: 1 the curves, 2 the answers to S, from 3 on the counts of remainders. A count
 comes after S is known, so E towards the others outside S masks it at once, without recovery key
@@ -14,15 +14,15 @@ or answer: it opens only if all of them give it, for the same S.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 
-from hushfw import port
-from hushfw.core import masking, prfsum
+from hushfw.core import market, masking, prfsum
 
-DOMAIN_MARKET = 2
-CURVE_ROUND, ANSWER_ROUND, FIRST_COUNT_ROUND = 1, 2, 3
-LAST_ROUND = 255
+DOMAIN_MARKET: int = masking.DOMAIN_MARKET
+CURVE_ROUND: int = market.CURVE_ROUND
+ANSWER_ROUND: int = market.ANSWER_ROUND
+FIRST_COUNT_ROUND: int = market.FIRST_COUNT_ROUND
+LAST_ROUND: int = market.LAST_ROUND
 
 _A_BLOCK = 2
 """Lanes."""
@@ -30,7 +30,7 @@ _A_BLOCK = 2
 
 def prf_input(use: int, turn: int, interval: int, block: int) -> bytes:
     """version, domain, use, round, interval, lane block: 16 bytes that occur once."""
-    return struct.pack(">BBBBQI", masking.PRF_VERSION, DOMAIN_MARKET, use, turn, interval, block)
+    return bytes(masking.prf_input(use, turn, interval, block, DOMAIN_MARKET))
 
 
 def inputs(use: int, turn: int, interval: int, lanes: int) -> bytes:
@@ -45,14 +45,12 @@ def count_digest(terms_hash: bytes, interval: int, silent: bytes, context: bytes
     Were homes told different totals or thresholds, one could be singled out; then their E differ
     and the sum stays masked.
     """
-    bound: bytes = masking.silent_digest(terms_hash, interval, silent)
-    return bytes(port.sha256(b"hush1 market count" + bound + port.sha256(context)))
+    return bytes(market.count_digest(terms_hash, interval, silent, context))
 
 
 def keystream(key: bytes, turn: int, interval: int, lanes: int) -> list[int]:
     """K: one word a lane, shared with the collector."""
-    data = inputs(masking.USE_KEYSTREAM, turn, interval, lanes)
-    return list(masking.unpack_words(port.aes(key).encrypt(data))[:lanes])
+    return list(market.keystream(key, turn, interval, lanes))
 
 
 def mask_sum(
@@ -75,17 +73,12 @@ def mask_sum(
     signed: dict[bool, list[bytes]] = {True: [], False: []}
     for key, positive in pairs:
         signed[positive].append(key)
-    size = prfsum.KEY_BYTES
-    words: list[int] = []
-    for block in range(-(-lanes // _A_BLOCK)):
-        here = min(_A_BLOCK, lanes - _A_BLOCK * block)
-        total = prfsum.Sum(here, prf_input(use, turn, interval, block), first)
-        for positive, keys in signed.items():
-            total.add(b"".join(keys), 0, size, len(keys), positive)
-        words += total.words()
-    return words
+    total = market.mask_sum(use, turn, interval, lanes, first)
+    for positive, keys in signed.items():
+        total.add(b"".join(keys), 0, prfsum.KEY_BYTES, len(keys), positive)
+    return list(total.words())
 
 
 def add(*parts: Sequence[int]) -> list[int]:
     """Words of several parts, mod 2^64."""
-    return [sum(lane) & masking.MASK for lane in zip(*parts, strict=True)]
+    return list(market.added(parts))

@@ -36,6 +36,9 @@ PAPER = (
     "electricity market, IEEE PES General Meeting (2013)"
 )
 UTILITY = "utility"
+NOON_S = 1_704_888_000
+"""Unix time of a winter day's noon, for meters that need one."""
+
 HOMES, QUICK_HOMES = 100, 12
 GRID = (20, 40, 50, 60, 70, 80, 90, 100, 110, 120, 135, 150, 165, 180, 200, 220, 250, 280, 320, 370,
         430, 500, 600, 800)  # fmt: skip
@@ -110,6 +113,17 @@ def synthetic_wholesale() -> list[int]:
     return [int(price) for price in np.round(level)]
 
 
+def utility_steps(homes: int) -> list[Step]:
+    """The utility's supply of an interval, for so many homes."""
+    return [Step(amount * homes, percent) for amount, percent in _WH_A_HOME]
+
+
+def battery_prices(costs: Sequence[int]) -> tuple[int, int]:
+    """At which batteries charge and discharge, of day-ahead prices that they know."""
+    buy_below, sell_above = (int(q) for q in np.quantile(costs, (0.3, 0.85)))
+    return buy_below, sell_above
+
+
 def study(
     homes: int = HOMES,
     seed: int = 1,
@@ -137,8 +151,8 @@ def study(
             f"{len(costs)} wholesale prices up to {max(costs, default=0)}; a day has {INTERVALS} "
             f"between 0 and {GRID[-1]}"
         )
-    steps = [Step(amount * homes, percent) for amount, percent in _WH_A_HOME]
-    buy_below, sell_above = (int(q) for q in np.quantile(costs, (0.3, 0.85)))
+    steps = utility_steps(homes)
+    buy_below, sell_above = battery_prices(costs)
     total = INTERVALS * (FLAT_ROUNDS + 1)
 
     def street() -> list[StudyHome]:

@@ -16,6 +16,7 @@ from hushmeter.cli.values import positive_fraction
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
+    from hushmeter.crypto.paillier import PrivateKey
     from hushmeter.market.curves import Curves
     from hushmeter.market.session import Outcome, Rules
 
@@ -24,24 +25,40 @@ _MOST_SHOWN = 20
 _BACKENDS = ("masked", "paillier-ring")
 
 
-def _epsilon(ctx: click.Context, option: click.Parameter, text: str | None) -> Fraction | None:
+def epsilon_of(ctx: click.Context, option: click.Parameter, text: str | None) -> Fraction | None:
+    """A positive fraction."""
     if text is None:
         return None
     found = positive_fraction(text)
     if found is None:
-        raise HushmeterError(f"--epsilon is {text!r}; it must be a number above 0 such as 1 or 1/2")
+        raise HushmeterError(
+            f"{option.opts[0]} is {text!r}; it must be a number above 0 such as 1 or 1/2"
+        )
     return found
 
 
-def _caps(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
+def amounts(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Whole Wh of demand and supply; one amount is both."""
     if text is None:
         return None
     parts = text.split(",")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         raise HushmeterError(
-            f"--cap-wh is {text!r}; it must be whole Wh for demand and supply such as 5000,2500"
+            f"{option.opts[0]} is {text!r}; it must be whole Wh for demand and supply such as "
+            "5000,2500"
         )
     return int(parts[0]), int(parts[-1])
+
+
+epsilon_option = click.option(
+    "--epsilon", callback=epsilon_of, help="Noise on the totals: epsilon of the interval."
+)
+caps_option = click.option(
+    "--cap-wh", "caps", callback=amounts, metavar="DEMAND[,SUPPLY]",
+    help="The most of a home at any price; what noise is made for.",
+)  # fmt: skip
 
 
 @click.command()
@@ -55,7 +72,11 @@ def _caps(ctx: click.Context, option: click.Parameter, text: str | None) -> tupl
 )  # fmt: skip
 @click.option(
     "--key-bits", "bits", type=click.Choice(["2048", "3072"]), default="2048", show_default=True,
-    help="Of the utility's key in a ring.",
+    help="Of a new key of the utility's in a ring.",
+)  # fmt: skip
+@click.option(
+    "--key", type=_FILE, metavar="FILE",
+    help="The utility's private key for a ring, from hushmeter market keygen. [default: a new one]",
 )  # fmt: skip
 @click.option("--utility", metavar="ID", help="Whose curve is public; takes an imbalance.")
 @click.option("--producer", multiple=True, metavar="ID", help="Declared; its curve is public too.")
@@ -80,11 +101,8 @@ def _caps(ctx: click.Context, option: click.Parameter, text: str | None) -> tupl
     "--floors-only", is_flag=True,
     help="Leave the Wh that rounding leaves over to the utility, and count no remainders.",
 )  # fmt: skip
-@click.option("--epsilon", callback=_epsilon, help="Noise on the totals: epsilon of the interval.")
-@click.option(
-    "--cap-wh", "caps", callback=_caps, metavar="DEMAND[,SUPPLY]",
-    help="The most of a home at any price; what noise is made for.",
-)  # fmt: skip
+@epsilon_option
+@caps_option
 @click.option("--interval", type=click.IntRange(1, (1 << 63) - 1), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), help="Of the noise; insecure, for trials.")
 @click.option("--transcript", type=_FILE, help="Write the public record to this file.")
@@ -106,8 +124,9 @@ def clear(as_json: bool, transcript: Path | None, **given: Any) -> None:
     curves = _read(given["files"], given["participants"])
     rules, insecure = _rules(curves, given)
     homes = len(curves.ids) - len(rules.public | ({rules.utility} if rules.utility else set()))
+    key = _key(given["key"], given["backend"])
     backend = session.make_backend(
-        given["backend"], homes, len(curves.prices), rules, int(given["bits"])
+        given["backend"], homes, len(curves.prices), rules, int(given["bits"]), key
     )
     source = None if given["seed"] is None else session.SeededSource(given["seed"])
     found = session.run(
@@ -121,6 +140,16 @@ def clear(as_json: bool, transcript: Path | None, **given: Any) -> None:
         _show(curves, found, homes, given["backend"], insecure)
     if found.clearing is None:
         raise SystemExit(1)
+
+
+def _key(path: Path | None, backend: str) -> PrivateKey | None:
+    from hushmeter.crypto.keyfiles import read_private
+
+    if path is None:
+        return None
+    if backend != "paillier-ring":
+        raise HushmeterError("--key is for --backend paillier-ring; masked words need none")
+    return read_private(path)
 
 
 def _read(files: tuple[Path, ...], participants: Path | None) -> Curves:

@@ -31,7 +31,7 @@ def curve(files: tuple[Path, ...], prices: str, out: Path | None, as_json: bool)
     from hushmeter.market.responses import read_responses
     from hushmeter.outputs import write_whole
 
-    grid = _grid(prices)
+    grid = price_grid(prices)
     rows: list[tuple[str, str, list[int]]] = []
     for path in files:
         home = read_responses(path)
@@ -56,7 +56,14 @@ def curve(files: tuple[Path, ...], prices: str, out: Path | None, as_json: bool)
         click.echo(f"Written: {out}")
 
 
-def _grid(text: str) -> list[int]:
+def price_grid(text: str) -> list[int]:
+    """The prices of --prices, in the order given.
+
+    Raises
+    ------
+    HushmeterError
+        One is no whole number.
+    """
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
