@@ -16,7 +16,7 @@ from typing import Literal
 PAGE_BYTES = 256
 BLOCK_BYTES = 4096
 
-Where = Literal["before", "torn", "ragged", "reordered"]
+Where = Literal["before", "torn", "ragged", "reordered", "lost"]
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,24 @@ class Cut:
     before
         It does not happen.
     torn
-        The first half of the page is programmed, or of the block erased.
+        The first `size` bytes of the page are programmed, or of the block erased: half of it for 0.
     ragged
         Every bit that it changes is changed or not, by chance.
     reordered
         It happens, and a page programmed earlier since the last sync does not. Only a medium with
         a cache does that; littlefs allows it.
+    lost
+        It does not happen, and neither do the operations at the places `lost` before it.
     """
 
     event: int
     where: Where
+    size: int = 0
+    lost: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.where} event {self.event}"
+        detail = f" at byte {self.size}" if self.size else f" without {self.lost}"
+        return f"{self.where} event {self.event}{detail if self.size or self.lost else ''}"
 
 
 @dataclass
@@ -144,11 +149,13 @@ class Record:
     def _after(self, flash: bytearray, cut: Cut) -> bytes:
         if cut.where == "before":
             return bytes(flash)
+        if cut.where == "lost":
+            return self._without(cut)
         after = bytearray(flash)
         event = self.events[cut.event]
         assert isinstance(event, Program | Erase)
         if cut.where == "torn":
-            apply(after, _half(event))
+            apply(after, _beginning(event, cut.size))
             return bytes(after)
         apply(after, event)
         if cut.where == "ragged":
@@ -160,6 +167,13 @@ class Record:
         # A page is programmed once after its block was erased.
         after[late.at : late.at + len(late.data)] = b"\xff" * len(late.data)
         return bytes(after)
+
+    def _without(self, cut: Cut) -> bytes:
+        flash = bytearray(self.start)
+        for place, event in enumerate(self.events[: cut.event]):
+            if place not in cut.lost:
+                apply(flash, event)
+        return bytes(flash)
 
     def _overtaken(self, place: int) -> Program | None:
         """The first page programmed since the last sync or erase before a program, if any."""
@@ -184,10 +198,10 @@ def apply(flash: bytearray, event: Event) -> None:
         flash[event.at : end] = after.to_bytes(len(event.data), "big")
 
 
-def _half(event: Operation) -> Operation:
+def _beginning(event: Operation, size: int) -> Operation:
     if isinstance(event, Erase):
-        return Erase(event.at, event.size // 2)
-    return Program(event.at, event.data[: len(event.data) // 2])
+        return Erase(event.at, size or event.size // 2)
+    return Program(event.at, event.data[: size or len(event.data) // 2])
 
 
 def _by_chance(

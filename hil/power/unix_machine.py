@@ -173,6 +173,8 @@ class UnixMachine:
         assert stream is not None
         head = stream.read(5)
         if len(head) < 5:
+            # So that the next start sees that it takes a new process.
+            self._process.wait()
             raise MachineFault(f"the interpreter ended: {head!r}")
         kind, size = struct.unpack(">BI", head)
         return chr(kind), stream.read(size) if size else b""
