@@ -11,6 +11,7 @@ CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
 NIGHTLY = {
     "check_field": "keys and signatures in test_street rest on it",
     "check_paillier": "no message asks for an encryption yet; the assembler runs in tests/core",
+    "check_ledger": "whole numbers only; every report of test_street is counted by it",
     "check_ed25519": "a roster's signature is verified in test_street",
     "check_sha512": "part of the signature that is verified in test_street",
     "check_x25519": "a key agreement is compared with CPython's in test_street",

@@ -33,6 +33,31 @@ MEANINGS = {
     "clock": (
         "it is unix_ms now, for a meter that measures; good for one boot, and newer than the last"
     ),
+    "ledger_request": "what has this meter spent; answered by ledger",
+    "renew_key": "make a new key, to be used once a roster names it; answered by key",
+    "roster_pass": (
+        "the roster that has come was missed: check that it follows, and keep its hash alone; zeros "
+        "only ask; answered by passed"
+    ),
+    "responses": "a piece of the home's price responses, which the last piece puts into use",
+    "market_ask": "what would this home buy and sell at these prices; answered by market_words",
+    "market_silent": "the set S of an interval and the hash of its ask; asks for market_answer",
+    "market_totals": (
+        "the totals at each price and, to close the interval, the cuts; the home works out its "
+        "share and says nothing of it"
+    ),
+    "market_count": "how many remainders of a side reach each threshold; asks for market_counts",
+    "bill_request": (
+        "how are the commitments; close 1: sign those so far, not only at the day's end; answered "
+        "by bill_state"
+    ),
+    "leaf_request": "the commitment of a slot and register (0 import, 1 export), once it is signed",
+    "root_request": "the signed root of the batch that holds the slot, or of the next behind it",
+    "kept": (
+        "party 1 (home) or 2 (utility) has the batch that begins with the slot; the tag is the "
+        "supplier's, zeros for party 1"
+    ),
+    "network_request": "how is the way to the broker; answered by network",
     "hello": (
         "identity, and the weakening modes in force as a bit mask; problem says why a meter "
         "does not work, empty when it does"
@@ -49,6 +74,29 @@ MEANINGS = {
     "life": (
         "the board: why it started, which firmware runs and whether on trial, its watchdog, its "
         "samples and clock, what the journal has written since boot, and what room is left"
+    ),
+    "bill_state": (
+        "the meter's signing key, the SHA-256 of the home's key, the slots committed to, readings "
+        "that wait, batches not yet signed and signed, slots lost since boot, bytes on flash"
+    ),
+    "leaf": "a commitment; an empty ciphertext is the number 1: the slot was not measured",
+    "root": "what the meter signed for a batch, and who has it (1 home, 2 utility)",
+    "key": (
+        "the meter's key and the one that is to follow it, with the proof to the authority that "
+        "the holder of the first made the second"
+    ),
+    "passed": "epoch and hash of the newest roster known, which the next one must follow",
+    "ledger": (
+        "the privacy ledger: epsilon of a slot, of the window and of all reports as numerators "
+        "over den (see below); cap_den 0 is no cap"
+    ),
+    "market_words": "the home's masked curves, a word for each price, demand before supply",
+    "market_answer": "what lifts the home's masks from the totals, bound to S and to the ask",
+    "market_counts": "the home's masked counts: its whole Wh, then a word for each threshold",
+    "network": (
+        "the way to the broker: whether it is up, connections and failures, frames that wait, were "
+        "acknowledged by it, dropped from the full queue or too late to leave, requests and damaged frames that came, "
+        "the longest turn, and why the last connection was lost"
     ),
 }
 """What each message is for. A board has no use for it, so it is not in the device's table."""

@@ -24,6 +24,9 @@ class Ended:
 class Counting:
     """The running slot, the controller and the register under one roster."""
 
+    # Where this meter commits to its readings, see `commitments`.
+    bills = None
+
     def __init__(self, roster, controller, actuator, home_log):
         self._make_controller = controller
         self._actuator = actuator
@@ -49,6 +52,19 @@ class Counting:
                 # Another battery was configured: it starts in its own first state.
                 controller = self._make_controller(step_s)
         self._controller = controller
+
+    def take_battery(self, state):
+        """Goes on from here, now or when the controller starts."""
+        self._battery = state
+        if self._controller is not None:
+            self._controller.restore(state)
+
+    def _move_running(self, successor):
+        """The running slot, with what it has counted; the register is handed over apart."""
+        successor._slot, self._slot = self._slot, None
+        successor._gap = self._gap
+        successor._demand_ws = self._demand_ws
+        successor._measured_to_s = self._measured_to_s
 
     def _control(self, start_s, demand_w):
         """The grid draw that the controller makes of this demand."""
@@ -96,7 +112,12 @@ class Counting:
         self._gap = True
         return self._close()
 
+    def _commit(self, ended):
+        if self.bills is not None:
+            self.bills.put(ended)
+
     def _log_slot(self, ended):
+        self._commit(ended)
         self._home_log.append(
             ended.slot, ended.demand_ws, ended.readings, ended.charge_wh, ended.gap
         )

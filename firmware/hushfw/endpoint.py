@@ -27,11 +27,13 @@ class Endpoint:
 
     works = True
     boots = 0
+    # The network beside the console, and the link whose request is at work: 0 is the console.
+    network = None
+    origin = 0
 
     def __init__(self, board_life=None):
         self.life = board_life or life.Life()
-        self._last_request = None
-        self._last_frames = []
+        self._last = {}
         self.refusals = 0
         self.damaged_frames = 0
         self.served = False
@@ -40,20 +42,31 @@ class Endpoint:
 
     def receive(self, kind, sequence, payload):
         if self.repeats(kind, sequence, payload):
-            return self._last_frames
+            return [self._last[self.origin][1]]
         out = []
         reply = self._reply(kind, sequence, payload, out)
-        self._last_request, self._last_frames = (kind, sequence, bytes(payload)), [reply]
+        self._last[self.origin] = ((kind, sequence, bytes(payload)), reply)
         return [_frame(name, fields, 0) for name, fields in out] + [reply]
 
+    def receive_from(self, origin, kind, sequence, payload):
+        """A frame that came over another link than the console."""
+        self.origin = origin
+        try:
+            return self.receive(kind, sequence, payload)
+        finally:
+            self.origin = 0
+
     def repeats(self, kind, sequence, payload):
-        """Whether this request is the one before it once more."""
-        return sequence and (kind, sequence, bytes(payload)) == self._last_request
+        """Whether this request is the one before it on its link once more."""
+        last = self._last.get(self.origin)
+        return bool(sequence and last and (kind, sequence, bytes(payload)) == last[0])
 
     def _reply(self, kind, sequence, payload, out):
         """The frame that answers a request."""
         try:
             name, fields = messages.decode(kind, payload)
+            if self.origin:
+                self.check_origin(name)
             answer, figures = self.handle(name, fields, out)
             reply = _frame(answer, figures, sequence)
             self.served = self.served or _proves(name, figures, out)
@@ -78,6 +91,21 @@ class Endpoint:
         figures.update(self.sampling())
         figures.update(self.wear())
         return "life", figures
+
+    def check_origin(self, name):
+        """Refuses a request that the link it came over may not make."""
+
+    def quiet_ms(self):
+        """How long nothing may leave, see `quiet`."""
+        return 0
+
+    def spare_ms(self):
+        """How long until a sample is due, None where none is taken."""
+        return None
+
+    def released(self, origin):
+        """Replies for another link than the console that were held back and may leave now."""
+        return ()
 
     def wait_ms(self):
         """How long the link may be waited for before something here falls due."""

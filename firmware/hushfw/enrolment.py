@@ -9,13 +9,24 @@ Nobody needs a key to send pieces, and each of them is a write to the flash. So 
 allowance of writes, which grows slowly, and is whole again when a roster comes into use: one that
 was signed and is merely old may be sent by anybody too.
 
+A roster whose first slot is still to come is made ready, and waits for one more commit: so it may
+be sent ahead, and no slot of the roster in use is lost (see `slots.Slots.check_over`). There is one
+set of keys at a time, and no second one for the days between.
+
+A roster that was missed is passed: found to be signed and to follow, and its hash journalled, so
+that the one after it can be checked. It is never used for a slot by that.
+
+A roster that names the key which a renewal has made brings that key into use, with pair secrets of
+its own; once the epoch is journalled the old key and its secrets are overwritten by name. A cut
+before leaves the old ones in use, a cut after is finished by the next boot.
+
 The checks and the agreement are in `joining`, which a board has in memory for a commit only.
 """
 
 import gc
 import os
 
-from hushfw import journal, store
+from hushfw import journal, keyring, store
 from hushfw.borrowed import Borrowed
 from hushfw.core import roster as rosters
 from hushfw.core.errors import HushError
@@ -23,6 +34,7 @@ from hushfw.keyring import Keyring
 from hushfw.port import ticks_diff, ticks_ms
 
 _INCOMING = "roster.new"
+_NONE = bytes(32)
 # The largest roster takes 40 writes. With two flash erases each, spread over 250 blocks of 100 000
 # erases, the growth alone leaves the flash twelve years.
 _MOST_WRITES = 1200
@@ -84,6 +96,9 @@ class Enrolment:
         self._received = 0
         self._candidate = None
         self._writes = _Allowance()
+        self._coming = keyring.coming()
+        # Whether a coming key is in use whose file could not take the old one's name yet.
+        self._unsettled = False
         self._resume()
 
     def _resume(self):
@@ -94,14 +109,19 @@ class Enrolment:
             raise HushError("storage", "the roster in use is gone: enrol this meter anew")
         read_at = _reader(path)
         roster = self._undamaged(read_at)
+        own_index, own_key = self._own_place(roster, read_at)
+        if self._coming is not None and own_key == self._coming.public_key:
+            self._finish_renewal()
+            self._pairs = store.PairSecrets()
         try:
             self._check_fit(roster)
         except HushError as error:
             # The configuration changed since: this roster rests, and a newer one is waited for.
             self.why_not = "the roster does not fit the configuration any more: " + error.message
             return
-        self._use(roster, self._index_in(roster, read_at))
+        self._use(roster, own_index)
         self.keys.check()
+        self._forget_leavers(read_at)
 
     def _undamaged(self, read_at):
         try:
@@ -118,11 +138,12 @@ class Enrolment:
             rules.check_rules(self._settings, roster)
         self._make_driver(roster)
 
-    def _index_in(self, roster, read_at):
+    def _own_place(self, roster, read_at):
+        """(index, public key) of this meter in a roster."""
         index = 0
-        for member, _ in rosters.members_of(roster, read_at):
+        for member, key in rosters.members_of(roster, read_at):
             if member == self._meter_id:
-                return index
+                return index, key
             index += 1
         raise HushError("bad_roster", "this meter is not in the roster")
 
@@ -155,40 +176,98 @@ class Enrolment:
             raise HushError("storage", "no room for the roster: %s" % error) from None
         self._received += len(data)
 
-    def commit(self):
-        """(pairs there, pairs in all); the roster is in use once both are equal."""
+    def commit(self, slots=None):
+        """(pairs there, pairs in all); the roster is in use once both are equal.
+
+        Of a meter with slots they are asked whether theirs are over.
+        """
         read_at = _reader(_INCOMING)
+        if self._candidate is None or self._candidate[2]:
+            self._prepare(read_at)
+        roster, own_index, missing, identity, pairs = self._candidate
+        if not missing:
+            if slots is not None:
+                slots.check_over(roster)
+            self._activate(roster, own_index, identity, pairs)
+        return roster.members - len(missing), roster.members
+
+    def _prepare(self, read_at):
+        """Checks the roster, where that is to be done, and agrees on a few keys."""
         # Names of borrowed modules stay: behind the garbage of pieces they would split the heap.
         gc.collect()
         with Borrowed("core.rules", "core.curve25519", "core.x25519", "joining") as joining:
             if self._candidate is None:
                 self._candidate = self._check(joining, read_at)
-            roster, own_index, missing = self._candidate
-            joining.agree(roster, missing, read_at, self._identity, self._pairs)
-        if not missing:
-            self._activate(roster, own_index)
-        return roster.members - len(missing), roster.members
+            roster, _, missing, identity, pairs = self._candidate
+            joining.agree(roster, missing, read_at, identity, pairs)
 
-    def _check(self, joining, read_at):
+    def _read(self, joining, read_at):
         if self._digest is None or self._received != self._size:
             raise HushError("bad_roster", "the roster is not whole yet")
-        roster = joining.read(read_at, self._size, self._digest)
-        self._check_fit(roster)
-        joining.check_signature(roster, read_at)
-        joining.check_newer(roster, self._journal)
-        own_index, missing = joining.check_parties(
-            roster, read_at, self._meter_id, self._identity.public_key, self._pairs
-        )
-        return roster, own_index, missing
+        return joining.read_next(read_at, self._size, self._digest, self._settings, self._journal)
 
-    def _activate(self, roster, own_index):
+    def _check(self, joining, read_at):
+        roster = self._read(joining, read_at)
+        self._check_fit(roster)
+        identity, pairs = self._identity, self._pairs
+        renewed = self._coming and self._coming.public_key
+        if renewed and joining.key_of(roster, read_at, self._meter_id) == renewed:
+            identity, pairs = self._coming, store.PairSecrets(keyring.COMING_PAIRS)
+        own_index, missing = joining.check_parties(
+            roster, read_at, self._meter_id, identity.public_key, pairs
+        )
+        return roster, own_index, missing, identity, pairs
+
+    def passed(self, digest):
+        """Passes the roster with this hash, which has come; (epoch, hash) of the newest known.
+
+        Zeros in place of a hash only ask.
+        """
+        if digest != _NONE:
+            if self._journal.roster_hash is None:
+                raise HushError("not_enrolled", "a first roster is not passed but used")
+            if digest != self._digest:
+                raise HushError("bad_roster", "another roster has come, or none")
+            with Borrowed("core.rules", "joining") as joining:
+                joining.keep_passed(self._read(joining, _reader(_INCOMING)), self._journal)
+            self._digest = self._candidate = None
+        epoch, newest = self._journal.newest_roster()
+        return epoch, newest or _NONE
+
+    def renewal(self, random):
+        """The fields of `key`: the key in use and the one to come, which is made where it is not.
+
+        One key at a time: the next is made once a roster has brought this one into use.
+        """
+        if self._unsettled:
+            self._finish_renewal()
+        with Borrowed("core.curve25519", "core.x25519", "renewal") as renewal:
+            if self._coming is None:
+                self._coming = renewal.make(random)
+            return renewal.fields(self._identity, self._coming.public_key, self._settings)
+
+    def _begin_renewal(self, pairs):
+        """The epoch is journalled: the coming key is the meter's, whatever happens."""
+        self._identity.become(self._coming)
+        self._coming, self._unsettled = None, True
+        self._pairs = pairs
+
+    def _finish_renewal(self):
+        """The old key and its secrets are overwritten by name."""
+        keyring.promote()
+        if self._coming is not None:
+            self._identity.become(self._coming)
+        self._coming, self._unsettled = None, False
+        self._pairs.move("pairs.bin")
+
+    def _activate(self, roster, own_index, identity, pairs):
         # Whatever fails from here on, the roster has to be sent again.
         self._digest = self._candidate = None
         if self.keys is not None:
             self.keys.drop_early()
         # The keys and the epoch stay: made amid garbage, they would split the largest free block.
         gc.collect()
-        keys = Keyring(roster, self._meter_id, own_index, self._identity, self._pairs)
+        keys = Keyring(roster, self._meter_id, own_index, identity, pairs)
         read_at = _reader(_INCOMING)
         keys.derive(read_at)
         try:
@@ -198,8 +277,12 @@ class Enrolment:
         gc.collect()
         self._journal.append(journal.EPOCH, roster.epoch.to_bytes(4, "big") + roster.hash)
         self.keys, self.roster, self.own_index = keys, roster, own_index
+        if identity is not self._identity:
+            self._begin_renewal(pairs)
         self._writes.refill()
         try:
+            if self._unsettled:
+                self._finish_renewal()
             self._tidy()
         except OSError:
             # The roster is in use, and its slots must start. A boot erases the old keys anew.
@@ -211,3 +294,15 @@ class Enrolment:
         for name in os.listdir():
             if name.startswith("roster-") and name != _path(self.roster.epoch):
                 store.remove(name)
+        self._forget_leavers(_reader(_path(self.roster.epoch)))
+
+    def _forget_leavers(self, read_at):
+        """Secrets with who is no member any more; a full flash keeps them until the next boot."""
+        if len(self._pairs) <= self.roster.members:
+            return
+        with Borrowed("core.rules", "joining") as joining:
+            parties = joining.parties(self.roster, read_at, self._meter_id)
+            try:
+                self._pairs.keep_only(parties)
+            except (HushError, OSError):
+                pass

@@ -1,13 +1,15 @@
 """What a commit does with a roster that has come whole: the checks, and the agreement on keys.
 
-The steps of `enrolment.Enrolment.commit`, which borrows this module and calls them in this order.
-None of them changes anything but the stored pair secrets, which are good under any roster.
+The steps of `enrolment.Enrolment.commit`, which borrows this module. None of them changes anything
+but the stored pair secrets, which are good under any roster. And what passes a roster that was
+missed.
 """
 
 from hushfw.borrowed import Borrowed
 from hushfw.core import roster as rosters
 from hushfw.core import rules
 from hushfw.core.errors import HushError
+from hushfw.journal import PASSED
 
 _PAIRS_A_CALL = 8
 _SUPPLIER = -1
@@ -25,6 +27,21 @@ def read(read_at, size, digest):
     return roster
 
 
+def read_next(read_at, size, digest, settings, journal):
+    """The roster that has come, whole: of this street, signed, and following the newest known."""
+    roster = read(read_at, size, digest)
+    rules.check_origin(settings, roster)
+    check_signature(roster, read_at)
+    check_newer(roster, journal)
+    return roster
+
+
+def keep_passed(roster, journal):
+    """It is the newest known, and is not used."""
+    if journal.newest_roster() != (roster.epoch, roster.hash):
+        journal.append(PASSED, roster.epoch.to_bytes(4, "big") + roster.hash)
+
+
 def check_signature(roster, read_at):
     at = roster.size() - rosters.SIGNATURE_BYTES
     signature = read_at(at, rosters.SIGNATURE_BYTES)
@@ -36,14 +53,30 @@ def check_signature(roster, read_at):
 
 
 def check_newer(roster, journal):
-    if roster.epoch <= journal.epoch:
+    """A meter's first roster may have any epoch; from there on each follows the one before."""
+    epoch, digest = journal.newest_roster()
+    if epoch > journal.epoch and (roster.epoch, roster.hash) == (epoch, digest):
+        # Passed before: it may be used all the same, else passing it on could keep a meter out.
+        return
+    if roster.epoch <= epoch:
+        raise HushError("old_epoch", "epoch %d is not above the newest, %d" % (roster.epoch, epoch))
+    if not epoch:
+        return
+    if roster.epoch != epoch + 1:
         raise HushError(
-            "old_epoch",
-            "epoch %d is not above the one in use, %d" % (roster.epoch, journal.epoch),
+            "bad_roster",
+            "epoch %d is wanted first: pass the rosters that were missed in turn" % (epoch + 1),
         )
-    follows = roster.epoch == journal.epoch + 1 and journal.epoch
-    if follows and roster.previous != journal.roster_hash:
-        raise HushError("bad_roster", "the roster does not follow the one in use")
+    if roster.previous != digest:
+        raise HushError("bad_roster", "the roster does not follow that of epoch %d" % epoch)
+
+
+def key_of(roster, read_at, own_id):
+    """The key that a roster gives to an id, None where it has no such member."""
+    for member, key in rosters.members_of(roster, read_at):
+        if member == own_id:
+            return key
+    return None
 
 
 def check_parties(roster, read_at, own_id, own_key, pairs):
@@ -55,18 +88,25 @@ def check_parties(roster, read_at, own_id, own_key, pairs):
 def missing_pairs(roster, read_at, own_id, pairs):
     missing = []
     index = _SUPPLIER
-    for partner, _, secret in pairs.found(_parties(roster, read_at)):
+    for partner, _, secret in pairs.found(_with_supplier(roster, read_at)):
         if secret is None and partner != own_id:
             missing.append(index)
         index += 1
     return missing
 
 
-def _parties(roster, read_at):
+def _with_supplier(roster, read_at):
     """The supplier, then the members."""
     yield rosters.SUPPLIER_ID, roster.supplier_key
     for member in rosters.members_of(roster, read_at):
         yield member
+
+
+def parties(roster, read_at, own_id):
+    """(id, public key) of all with whom this member shares a secret."""
+    for party in _with_supplier(roster, read_at):
+        if party[0] != own_id:
+            yield party
 
 
 def agree(roster, missing, read_at, identity, pairs):

@@ -13,7 +13,11 @@ one. The order that makes it safe:
 
 - the record of a report, with its recovery words C, is flushed before the report leaves;
 - the record of an answer, with its S, is flushed before the answer leaves;
-- an epoch is flushed before its roster is used.
+- an epoch is flushed before its roster is used, and before its first report what those of the
+  epochs before have spent (see `ledger`).
+
+A firmware refuses a journal with a kind that it does not know. So a kind never changes its meaning;
+a new one takes a new number, and a new frame would begin with a record of one.
 
 So a slot is masked at most once and answered at most once, whenever the power goes. What was
 reserved for a slot but not flushed was never seen by anyone.
@@ -26,8 +30,9 @@ from array import array
 
 from hushfw.core import pace
 from hushfw.core.errors import HushError
+from hushfw.ledger import Ledger
 from hushfw.port import crc32
-from hushfw.store import refused_write, replace, size_of
+from hushfw.store import newer, refused_write, replace, size_of
 
 EPOCH = 1
 REPORT = 2
@@ -36,9 +41,16 @@ CLOSED = 4
 FLOORS = 5
 EXPIRED = 6
 BARRED = 7
+LEDGER = 8
+BILL = 12
+MARKET_MASKED = 9
+MARKET_ANSWERED = 10
+MARKET_CLOSED = 11
+PASSED = 13
 
 _HEAD = 5
 _REWRITE_BYTES = 8192
+_MARKET = (MARKET_MASKED, MARKET_ANSWERED, MARKET_CLOSED)
 
 
 class Slot:
@@ -209,11 +221,17 @@ class Journal:
         before = self.slots
         self.epoch = 0
         self.roster_hash = None
+        self.passed = None
         self.floors = None
         self.slots = SlotTable()
+        self.ledger = Ledger()
+        # Kind -> payload of its last record; empty on a meter without a market.
+        self.market = {}
         self.last_masked = 0
         self.closed_through = 0
         self.expired_through = 0
+        self.bills = []
+        self.bills_through = 0
         self._end = 0
         self._clean = True
         self._load()
@@ -259,6 +277,11 @@ class Journal:
         if kind == EPOCH:
             self.epoch = int.from_bytes(payload[:4], "big")
             self.roster_hash = payload[4:36]
+            self.passed = None
+        elif kind == PASSED:
+            self.passed = int.from_bytes(payload[:4], "big"), payload[4:36]
+        elif kind == LEDGER:
+            self.ledger.restore(payload)
         elif kind == FLOORS:
             self.floors = json.loads(payload)
         elif kind in (REPORT, ANSWER, BARRED):
@@ -267,18 +290,42 @@ class Journal:
             self.closed_through = max(self.closed_through, int.from_bytes(payload[:8], "big"))
         elif kind == EXPIRED:
             self.expired_through = max(self.expired_through, int.from_bytes(payload[:8], "big"))
+        elif kind == BILL:
+            self._apply_bill(int.from_bytes(payload[:8], "big"), payload)
+        elif kind in _MARKET:
+            self._apply_market(kind, payload)
         else:
             # A firmware that came after this one may have promised anything with it.
-            raise HushError("storage", "the journal is a newer firmware's: deploy that one again")
+            raise newer("the journal")
+
+    def _apply_bill(self, slot, payload):
+        """A slot's readings that wait for their commitment, or only the last slot that has one."""
+        if len(payload) > 8:
+            self.bills.append((slot, payload))
+        else:
+            self.bill_done(slot)
+
+    def bill_done(self, slot):
+        """Slots up to this one are committed to: the next rewrite drops their readings."""
+        self.bills_through = max(self.bills_through, slot)
+        while self.bills and self.bills[0][0] <= slot:
+            self.bills.pop(0)
 
     def _apply_slot(self, kind, number, at):
         if kind == REPORT:
             self.slots.put_report(number, at)
             self.last_masked = max(self.last_masked, number)
+            self.ledger.count(number)
         elif kind == ANSWER:
             self.slots.put_answer(number, at)
         else:
             self.slots.bar(number)
+
+    def _apply_market(self, kind, payload):
+        """Intervals ascend, so the last record of a kind says all; S is of the last masked one."""
+        if kind == MARKET_MASKED:
+            self.market.pop(MARKET_ANSWERED, None)
+        self.market[kind] = payload
 
     def append(self, kind, payload):
         """Flushes one record: then it is there whatever happens. A refusal changes nothing."""
@@ -323,6 +370,15 @@ class Journal:
             raise _damaged()
         return payload
 
+    def newest_roster(self):
+        """(epoch, hash) that the next roster must follow: passed, or in use; (0, None) before."""
+        return self.passed or (self.epoch, self.roster_hash)
+
+    def open_account(self, roster):
+        """Before an epoch's first report: from here on they spend what this roster says."""
+        if self.ledger.epoch != roster.epoch:
+            self.append(LEDGER, self.ledger.begun(roster, self.last_masked))
+
     def expire(self, through):
         """Slots up to this one are finished: the next rewrite drops their C, report and answer."""
         self.slots.forget(through, self.last_masked)
@@ -333,10 +389,25 @@ class Journal:
             yield FLOORS, json.dumps(self.floors).encode()
         if self.roster_hash is not None:
             yield EPOCH, self.epoch.to_bytes(4, "big") + self.roster_hash
+        if self.passed is not None:
+            yield PASSED, self.passed[0].to_bytes(4, "big") + self.passed[1]
+        if self.ledger.epoch:
+            yield LEDGER, self.ledger.record()
         if self.closed_through:
             yield CLOSED, self.closed_through.to_bytes(8, "big")
         if self.expired_through:
             yield EXPIRED, self.expired_through.to_bytes(8, "big")
+        if self.bills_through:
+            yield BILL, self.bills_through.to_bytes(8, "big")
+        for _, payload in self.bills:
+            yield BILL, payload
+        for kind in _MARKET:
+            if kind in self.market:
+                yield kind, self.market[kind]
+        for record in self._live_slots():
+            yield record
+
+    def _live_slots(self):
         for number in self.slots:
             pace.point()
             slot = self.slots.get(number)

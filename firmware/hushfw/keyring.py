@@ -1,7 +1,8 @@
 """The meter's keys: its own pair, the raw secrets with others, and the sub-keys of an epoch by day.
 
-The long-term key is made on the meter and never leaves it. Raw X25519 secrets are stored, so a
-new roster costs only HKDF. From each raw secret come sub-keys for one purpose each; those that
+The long-term key is made on the meter and never leaves it. One that is to follow it waits in a file
+of its own until a roster names it (see `renewal`). Raw X25519 secrets are stored, so a new roster
+costs only HKDF. From each raw secret come sub-keys for one purpose each; those that
 mask ratchet one way every day. Two days are kept, because a slot of yesterday may still be
 completed; older files are removed.
 
@@ -23,6 +24,8 @@ from hushfw.core.errors import HushError
 from hushfw.core.roster import SUPPLIER_ID, members_of
 
 IDENTITY = "identity.bin"
+COMING = "identity.new"
+COMING_PAIRS = "pairs.new"
 RECORD = 2 * masking.KEY_BYTES
 _PIECE_RECORDS = 16
 # Records ratcheted in one piece of work: 15 ms on a Pico.
@@ -60,10 +63,10 @@ def _key_files(being_made=None):
 
 
 class Identity:
-    """The meter's X25519 pair, made once from its own generator."""
+    """An X25519 pair, made from the meter's own generator where the file has none."""
 
     def __init__(self, random, path=IDENTITY):
-        data = store.read_checked(path)
+        data = store.read_checked(path, 64)
         if data is None:
             private = random.bytes(32)
             with Borrowed("core.curve25519", "core.x25519") as x25519:
@@ -72,9 +75,36 @@ class Identity:
         self._private = data[:32]
         self.public_key = data[32:]
 
+    def __repr__(self):
+        return "Identity(...)"
+
     def shared_secret(self, public_key):
         with Borrowed("core.curve25519", "core.x25519") as x25519:
             return x25519.shared_secret(self._private, public_key)
+
+    def become(self, other):
+        """From here on it is the other pair; whoever holds it has the new one."""
+        self._private, self.public_key = other._private, other.public_key
+
+
+def coming():
+    """The pair that a renewal has made and no roster has brought into use, or None."""
+    try:
+        data = store.read_checked(COMING)
+    except HushError:
+        # Nobody uses it yet; it can be made anew.
+        data = None
+    return None if data is None else Identity(None, COMING)
+
+
+def promote():
+    """The pair that was coming, and its secrets, take the place of the old ones, which are gone.
+
+    A cut leaves either name of each; done again, it goes on where it stopped.
+    """
+    for new, old in ((COMING_PAIRS, "pairs.bin"), (COMING, IDENTITY)):
+        if store.exists(new):
+            os.rename(new, old)
 
 
 class Keyring:
@@ -174,8 +204,11 @@ class Keyring:
         with open(path, "rb") as f:
             f.seek(self._body_bytes())
             check = f.read(_CHECK + 1)
-        if digest.digest()[:_CHECK] != check:
+        if digest.digest()[:_CHECK] != check[:_CHECK]:
             raise HushError("storage", "a key file is damaged: enrol this meter anew")
+        if len(check) > _CHECK:
+            # A later format would say so here.
+            raise store.newer("a key file")
 
     def check(self):
         """Refuses missing or damaged key files at once, not first when a slot ends."""
@@ -289,7 +322,9 @@ class Keyring:
 
     def keystream_key(self, slot):
         """The key shared with the supplier on that slot's day."""
-        day = self._roster.day(slot)
+        return self.keystream_of_day(self._roster.day(slot))
+
+    def keystream_of_day(self, day):
         self.use(day)
         with open(self._path(day), "rb") as f:
             return f.read(masking.KEY_BYTES)

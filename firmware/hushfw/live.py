@@ -24,7 +24,6 @@ class LiveSlots(Slots):
 
     def _resume(self, roster):
         super()._resume(roster)
-        self._roster = roster
         self._queue = []
         # [when it leaves, the report, whether it was just made]
         self._leaving = []
@@ -41,14 +40,36 @@ class LiveSlots(Slots):
         """Not in a sample: the state of the battery is read from the journal."""
         self._start_controller(1, self._last_state())
 
-    def hand_over(self, successor):
+    def check_over(self, candidate):
+        if self._queue or self._leaving:
+            raise HushError("busy", "a report of the epoch in use has not left yet: commit again")
+        if self._whole_from_s is not None:
+            super().check_over(candidate)
+
+    def pass_on(self, successor):
+        """Also slots that ended while the new roster was put to use."""
         for ended in self._queue:
-            self._log_if_possible(ended)
+            if self._is_slot_of(successor, ended.slot):
+                successor.take_ended(ended)
+            else:
+                self._log_if_possible(ended)
         self._queue = []
-        super().hand_over(successor)
+        super().pass_on(successor)
         successor._whole_from_s = self._whole_from_s and self.clock_s + 1
         successor._quiet_to_ms = self._quiet_to_ms
         successor._last_begun = max(successor._last_begun, self._last_begun)
+
+    def take_ended(self, ended):
+        """A slot that ended under the roster before, and is to be masked under this one."""
+        whole_wh = [reading[0] for reading in ended.readings]
+        ended.readings = [
+            (wh, min(wh, cap_wh), wh > cap_wh) for wh, cap_wh in zip(whole_wh, self._caps_wh)
+        ]
+        self._queue.append(ended)
+
+    def _move_running(self, successor):
+        super()._move_running(successor)
+        successor._end_s = self._end_s
 
     def run(self, now_s, send):
         raise HushError("bad_feed", "this meter measures: its own clock runs its slots")

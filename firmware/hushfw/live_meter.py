@@ -15,7 +15,11 @@ from hushfw.meter import Meter
 from hushfw.quiet import Quiet
 from hushfw.sampler import Sampler
 
-_ANNOUNCE = messages.BY_NAME["announce"][0]
+# What is replied to with words: how long those took to make is nobody's business.
+_ANSWERED = [
+    messages.BY_NAME[name][0]
+    for name in ("announce", "market_ask", "market_silent", "market_count")
+]
 
 
 class LiveMeter(Meter):
@@ -40,7 +44,7 @@ class LiveMeter(Meter):
 
     def receive(self, kind, sequence, payload):
         self._wait.end()
-        answers = kind == _ANNOUNCE and not self.repeats(kind, sequence, payload)
+        answers = kind in _ANSWERED and not self.repeats(kind, sequence, payload)
         if answers:
             self._quiet.begin(self._quiet_ms())
         frames = super().receive(kind, sequence, payload)
@@ -59,9 +63,18 @@ class LiveMeter(Meter):
     def _paced(self, frames):
         """The frames that may leave now; others are held back."""
         if self._quiet_ms():
-            self._quiet.hold(frames)
+            self._quiet.hold(frames, self.origin)
             return []
-        return self._quiet.release() + frames
+        return self._quiet.release(self.origin) + frames
+
+    def released(self, origin):
+        return () if self._quiet_ms() else self._quiet.release(origin)
+
+    def quiet_ms(self):
+        return self._quiet_ms()
+
+    def spare_ms(self):
+        return self._sampler.due_ms()
 
     def _quiet_ms(self):
         """How long no reply may leave."""

@@ -13,7 +13,8 @@ import json
 
 from hushfw import generator, journal, port, store
 from hushfw.borrowed import Borrowed
-from hushfw.core import battery, pace
+from hushfw.core import battery, frame, messages, pace
+from hushfw.core.drbg import SEED, Drbg
 from hushfw.core.errors import HushError
 from hushfw.core.roster import MAX_START_S
 from hushfw.drivers import log
@@ -23,6 +24,8 @@ from hushfw.keyring import IDENTITY, Identity
 from hushfw.slots import Slots
 
 _CONFIG = ("core.rules", "core.config")
+_ROUNDS = {"report": messages.REPORT_ROUND, "answer": messages.ANSWER_ROUND}
+_MARKET = ("core.market", "market")
 
 
 def boot(path="config.json", board_life=None):
@@ -84,8 +87,12 @@ class Meter(Endpoint):
         self._slots = None
         self._busy = False
         self._chance = self._random
+        # What the market knows of its interval between two messages.
+        self._interval = {}
         self._prepare()
-        self.pool = self._make_pool(settings.get("paillier"))
+        self.pool = self._make_pool(settings["paillier"])
+        self.bills = self._make_bills(settings["paillier"])
+        self.network = self._make_network(settings["network"])
         if self._enrolment.roster is not None:
             self._start_slots()
 
@@ -147,7 +154,54 @@ class Meter(Endpoint):
         owner = "%s/%d" % (config["street"], config["meter_id"])
         authority = binascii.unhexlify(config["authority_key"])
         insecure = config["fixed_seed"]
-        return MeterPool(wanted, owner.encode(), authority, self._random, insecure)
+        random = self._random
+        if insecure:
+            # Idle time is no part of the seed: what is drawn in it must not change the reports.
+            random = Drbg(random.bytes(SEED))
+        return MeterPool(wanted, owner.encode(), authority, random, insecure)
+
+    def _make_bills(self, wanted):
+        """What commits to readings for bills; None, and nothing loaded, where none are made."""
+        if wanted is None or not wanted.get("bills"):
+            return None
+        from hushfw.commitments import Commitments
+
+        home = (self._config["street"], self._config["meter_id"])
+        return Commitments(wanted, home, self.pool, self._journal, self._random)
+
+    def _make_network(self, wanted):
+        """What takes the frames to a broker; None, and nothing loaded, where none is named."""
+        if wanted is None:
+            return None
+        from hushfw.links.network import Network
+
+        names = (self._config["street"], self._config["meter_id"])
+        # Its own generator: what the noise draws must not hang on when a connection was lost.
+        jitter = Drbg(self._random.bytes(SEED)).below
+        return Network(wanted, names, self, jitter)
+
+    def check_origin(self, name):
+        from hushfw.core import mqtt
+
+        mqtt.check_request(name)
+
+    def greeting(self):
+        """A hello that nobody asked for."""
+        name, fields = self._on_hello_request(None, None)
+        number, payload = messages.encode(name, fields)
+        return frame.encode(number, 0, payload)
+
+    def may_leave(self, data):
+        """Whether a frame that waited may be sent yet: a report or an answer has its time."""
+        number, _, payload = frame.decode_body(data[1:-1])
+        name, fields = messages.decode(number, payload)
+        if name not in _ROUNDS:
+            return True
+        try:
+            self._enrolled().resend(fields["epoch"], fields["slot"], _ROUNDS[name])
+        except HushError:
+            return False
+        return True
 
     def _start_slots(self):
         # What stays is made on a heap without garbage: so it lies low and leaves one large block.
@@ -155,6 +209,7 @@ class Meter(Endpoint):
         # Should this fail, the slots before must not go on with keys and noise of the new roster.
         before, self._slots = self._slots, None
         self._enrolment.why_not = "its slots did not start under the new roster: restart it"
+        self._journal.open_account(self._enrolment.roster)
         self._driver = self._make_driver(self._enrolment.roster)
         slots = self.slots_kind(
             self._config,
@@ -166,9 +221,14 @@ class Meter(Endpoint):
             self._actuator,
             self._home_log,
         )
+        slots.bills = self.bills
         if before is not None:
             before.hand_over(slots)
         slots.start()
+        if before is not None:
+            before.pass_on(slots)
+        if self.bills is not None:
+            self.bills.use(self._enrolment.roster)
         self._slots = slots
 
     def _make_controller(self, step_s):
@@ -188,15 +248,30 @@ class Meter(Endpoint):
     def _fill_pool(self):
         """Idle time that the slots leave."""
         if self.pool is not None and not self._busy:
-            self._busy = self.pool.step()
+            self._busy = (self.bills is not None and self.bills.step()) or self.pool.step()
 
     def handle(self, name, fields, out):
         """The reply to one message; reports that fall due are appended to out."""
         self._journal.settle()
         handler = getattr(self, "_on_" + name, None)
+        if handler is None and self._config["market"] is not None and name in messages.MARKET:
+            return self._trade(name, fields)
         if handler is None:
             raise HushError("unknown_message", "%s is not for a meter" % name)
         return handler(fields, out)
+
+    def _trade(self, name, fields):
+        """The market's messages, with its modules in memory for this one only."""
+        clock_s = self._slots.clock_s if self._slots is not None else 0
+        gc.collect()
+        try:
+            with Borrowed(*_MARKET) as market:
+                parts = self._config, self._enrolment, self._journal, self._random
+                return market.Trade(*parts, self._interval, clock_s).handle(name, fields)
+        except (HushError, OSError, MemoryError) as error:
+            if name != "market_silent":
+                raise
+            raise HushError("refused", "interval %d: %s" % (fields["interval"], error)) from None
 
     def _enrolled(self):
         if self._slots is None:
@@ -228,11 +303,19 @@ class Meter(Endpoint):
         return "ok", {}
 
     def _on_roster_commit(self, fields, out):
-        done, total = self._enrolment.commit()
+        done, total = self._enrolment.commit(self._slots)
         if done == total:
             self._start_slots()
         gc.collect()
         return "progress", {"done": done, "total": total}
+
+    def _on_roster_pass(self, fields, out):
+        epoch, digest = self._enrolment.passed(fields["digest"])
+        gc.collect()
+        return "passed", {"epoch": epoch, "digest": digest}
+
+    def _on_renew_key(self, fields, out):
+        return "key", self._enrolment.renewal(self._random)
 
     def _on_feed(self, fields, out):
         self._enrolled()
@@ -268,6 +351,11 @@ class Meter(Endpoint):
         self._enrolled().stored(fields["epoch"], fields["slot"], fields["round"], fields["tag"])
         return "ok", {}
 
+    def _on_network_request(self, fields, out):
+        if self.network is None:
+            raise HushError("unknown_message", "this meter has no broker: provision it with one")
+        return "network", self.network.figures()
+
     def _on_resend(self, fields, out):
         return self._enrolled().resend(fields["epoch"], fields["slot"], fields["round"])
 
@@ -286,6 +374,36 @@ class Meter(Endpoint):
             "answer_ms": slots.answer_ms if timed else 0,
             "unacknowledged": slots.unacknowledged() if slots else 0,
         }
+
+    def _on_ledger_request(self, fields, out):
+        today = self._slots.clock_s // 86400 if self._slots else 0
+        said = self._journal.ledger.fields(self._config["privacy_cap"], today)
+        if self._journal.market:
+            with Borrowed(*_MARKET) as market:
+                said["market_intervals"] = market.masked_intervals(self._journal)
+        return "ledger", said
+
+    def _billing(self):
+        if self.bills is None:
+            raise HushError("not_provisioned", "this meter commits to nothing for bills")
+        return self.bills
+
+    def _on_bill_request(self, fields, out):
+        return "bill_state", self._billing().state(fields["close"])
+
+    def _on_root_request(self, fields, out):
+        return "root", self._billing().root(fields["slot"])
+
+    def _on_leaf_request(self, fields, out):
+        return "leaf", self._billing().leaf(fields["slot"], fields["register"])
+
+    def _on_kept(self, fields, out):
+        bills, slot, party = self._billing(), fields["slot"], fields["party"]
+        if party != messages.PARTY_HOME:
+            # The home has no key with its meter: who kept its own leaves from it gains nothing.
+            self._enrolled().check_kept(fields["epoch"], slot, fields["tag"])
+        bills.kept(slot, party)
+        return "ok", {}
 
     def wear(self):
         return {

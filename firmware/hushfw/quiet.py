@@ -27,6 +27,7 @@ class Quiet:
         self._after_ms = answer_after_ms
         self._ticks = ticks or port.ticks_ms
         self._until = None
+        # [where it came from, the reply]
         self._held = []
 
     def begin(self, quiet_ms):
@@ -49,18 +50,20 @@ class Quiet:
         self._until = None
         return 0
 
-    def hold(self, frames):
+    def hold(self, frames, origin=0):
         """Frames that must not leave yet; one that waits already is the reply to a repeat."""
         for frame in frames:
-            if frame not in self._held and len(self._held) < _MOST_HELD:
-                self._held.append(frame)
+            entry = [origin, frame]
+            if entry not in self._held and len(self._held) < _MOST_HELD:
+                self._held.append(entry)
 
     def holds(self):
         return len(self._held) > 0
 
-    def release(self):
-        """The frames that waited, in their order."""
-        frames, self._held = self._held, []
+    def release(self, origin=0):
+        """The frames that waited for this link, in their order."""
+        frames = [frame for where, frame in self._held if where == origin]
+        self._held = [entry for entry in self._held if entry[0] != origin]
         return frames
 
 

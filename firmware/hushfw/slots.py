@@ -18,6 +18,11 @@ def slot_end_s(roster, slot):
     return roster.slot_start_s(slot) + roster.slot_s
 
 
+def _same_slot(old, new, slot):
+    """Whether a slot is the same time under both rosters."""
+    return old.slot_s == new.slot_s and old.slot_start_s(slot) == new.slot_start_s(slot)
+
+
 def _expired_through(roster, clock_s):
     """The last slot whose expiry is over at this time, 0 where there is none."""
     slot = roster.slot_at(clock_s - roster.expiry_s - 1)
@@ -51,6 +56,7 @@ class Slots(Counting):
         self._resume(enrolment.roster)
 
     def _resume(self, roster):
+        self._roster = roster
         last = self._last_state()
         if last is not None and len(last[0]) == roster.lanes:
             self._register.restore(last[0])
@@ -65,21 +71,52 @@ class Slots(Counting):
     def start(self):
         """Everything is handed over. A driver that replays is waited for."""
 
+    def check_over(self, candidate):
+        """Refuses a roster that would come into use while slots of this one are still to come."""
+        if not _same_slot(self._roster, candidate, candidate.first_slot):
+            return
+        now = self._roster.slot_at(self.clock_s) or self._roster.first_slot
+        if now < min(candidate.first_slot, self._roster.last_slot + 1):
+            raise HushError(
+                "wrong_slot",
+                "the roster begins with slot %d, and slot %d runs: commit it then"
+                % (candidate.first_slot, now),
+            )
+
     def hand_over(self, successor):
-        """A new roster takes over: the running slot ends here, clock and battery go on.
+        """A new roster takes over: clock and battery go on.
 
         Slots of the old epoch are over: their sub-keys are gone, so nobody could complete them.
         """
-        ended = self._give_up()
-        if ended is not None:
-            self._log_if_possible(ended)
         self._journal.expire(self._journal.last_masked)
         successor.clock_s = max(successor.clock_s, self.clock_s)
         successor._now_s = max(successor._now_s, self._now_s)
+        if self._controller is not None:
+            successor._battery = self._controller.state()
+
+    def pass_on(self, successor):
+        """The successor has started: the running slot goes on in it, where it has the same one.
+
+        None of it was masked, so it is the new epoch's alone. Samples may have come since
+        `hand_over`: hence the battery once more.
+        """
+        goes_on = self._slot is not None and self._is_slot_of(successor, self._slot)
+        if self._slot is not None and not goes_on:
+            self._log_if_possible(self._give_up())
         if len(successor._caps_wh) == len(self._caps_wh):
             successor._register.restore(self._register.state())
         if self._controller is not None:
-            successor._battery = self._controller.state()
+            successor.take_battery(self._controller.state())
+        if goes_on:
+            self._move_running(successor)
+
+    def _is_slot_of(self, successor, slot):
+        new = successor._roster
+        return (
+            new.first_slot <= slot <= new.last_slot
+            and _same_slot(self._roster, new, slot)
+            and len(successor._caps_wh) == len(self._caps_wh)
+        )
 
     def next_slot(self):
         """The lowest slot that this meter may still mask."""
@@ -141,6 +178,8 @@ class Slots(Counting):
     def _report(self, roster, ended, send):
         """Masks a slot that has ended, if it may still be, and sends it."""
         started = port.ticks_ms()
+        # First: a cut between the two costs the street a report, and not the bill a slot.
+        self._commit(ended)
         if self._may_report(roster, ended.slot):
             self._ended = ended
             values_wh = [reading[1] for reading in ended.readings]
@@ -182,6 +221,8 @@ class Slots(Counting):
 
     def _report_fields(self, roster, slot, words, gap):
         flags = messages.FLAG_GAP if gap else 0
+        if self._journal.ledger.reaches(self._settings["privacy_cap"], slot):
+            flags |= messages.FLAG_CAP
         tag = self._tag_up(b"report", slot, bytes((flags,)) + words)
         return {
             "meter_id": self._meter_id,
@@ -284,6 +325,13 @@ class Slots(Counting):
         if self._kept(slot) is None or turn not in (1, 2):
             raise HushError("wrong_slot", "slot %d has no such message in this epoch" % slot)
         self._journal.slots.mark_stored(slot, turn)
+
+    def check_kept(self, epoch, slot, tag):
+        """Refuses what is not the utility's word that it has the batch of this first slot."""
+        if epoch != self._roster.epoch or not masking.same_tag(
+            tag, self._tag_down(b"kept", slot, b"")
+        ):
+            raise HushError("bad_tag", "that leaves are kept is not the supplier's word for now")
 
     def unacknowledged(self):
         """Reports and answers kept that nobody has acknowledged since boot."""

@@ -5,6 +5,7 @@ new one. The seed, the pair secrets and the home's own log are here; the journal
 own.
 """
 
+import gc
 import os
 import struct
 from array import array
@@ -66,14 +67,25 @@ def with_checksum(data):
     return data + struct.pack(">I", crc32(data))
 
 
-def read_checked(path):
-    """A file written with a checksum; None where it is absent, a refusal where it is damaged."""
+def read_checked(path, size=None):
+    """A file written with a checksum, None where it is absent.
+
+    One that is damaged is refused, and so is a sound one of another size than the one that is
+    given: that is a later format.
+    """
     data = read(path)
     if data is None:
         return None
     if len(data) < 4 or struct.unpack(">I", data[-4:])[0] != crc32(data[:-4]):
         raise HushError("storage", "%s is damaged; provision this meter anew" % path)
+    if size is not None and len(data) != size + 4:
+        raise newer(path)
     return data[:-4]
+
+
+def newer(what):
+    """The refusal of a format that came after this firmware."""
+    return HushError("storage", "%s is a newer firmware's: deploy that one again" % what)
 
 
 class SeedFile:
@@ -84,8 +96,8 @@ class SeedFile:
 
     def take(self):
         """(seed, boots) as stored, or None on a board that was never given one."""
-        data = read_checked(self._path)
-        return None if data is None else (data[4:36], int.from_bytes(data[:4], "big"))
+        data = read_checked(self._path, 36)
+        return None if data is None else (data[4:], int.from_bytes(data[:4], "big"))
 
     def put(self, seed, boots):
         replace(self._path, [with_checksum(boots.to_bytes(4, "big") + seed)])
@@ -108,6 +120,26 @@ class PairSecrets:
         self._clean = _keep_whole(path, PAIR_BYTES)
         if exists(path):
             self._read_ids()
+
+    def __len__(self):
+        return len(self._ids)
+
+    def move(self, path):
+        """The file has been renamed."""
+        self._path = path
+
+    def keep_only(self, parties):
+        """Erases the secrets with all but these (partner, public key)."""
+        replace(self._path, self._entries(parties))
+        self._ids = array("I")
+        self._next = 0
+        gc.collect()
+        self._read_ids()
+
+    def _entries(self, parties):
+        for partner, public_key, secret in self.found(parties):
+            if secret is not None:
+                yield partner.to_bytes(4, "big") + public_key + secret
 
     def _read_ids(self):
         with open(self._path, "rb") as f:

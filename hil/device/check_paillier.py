@@ -88,6 +88,13 @@ def check_a_small_factor_is_refused():
         refuses("bad_key", ciphertexts.drain, proof.factor_steps(known))
 
 
+def check_a_prime_is_refused_and_a_product_of_two_is_not():
+    known = ciphertexts.short_key()
+    ciphertexts.drain(proof.composite_steps(known))
+    known.n, known.size = number_p(), 64
+    refuses("bad_key", ciphertexts.drain, proof.composite_steps(known))
+
+
 def check_bad_ciphertexts_are_refused():
     known = ciphertexts.short_key()
     good = ciphertexts.short_key().n + 1

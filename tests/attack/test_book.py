@@ -23,6 +23,7 @@ OPENS_A_HOME = [
     "beyond-m",
     "declared-silent",
     "late-report",
+    "replaced-device",
     "roster-padded",
     "roster-rolled-back",
     "roster-shrunk",
@@ -89,7 +90,7 @@ def test_what_is_not_defended_is_said(rows: dict[str, dict[str, Any]]) -> None:
     padded = rows["roster-padded"]["evidence"]["defended"]
     assert padded["opened_if_the_authority_is_deceived"] is True
     forked = rows["roster-forked"]["evidence"]["defended"]
-    assert forked["fork_taken_once_an_epoch_is_skipped"] is True
+    assert forked["fork_taken_once_an_epoch_is_skipped"] is False
     absurd = rows["absurd-values"]["evidence"]["defended"]
     assert absurd["inside_is_defended"] is False and absurd["attributable"] is False
     inside, outside = absurd["inside_the_window"], absurd["outside_the_window"]

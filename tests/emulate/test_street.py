@@ -21,6 +21,7 @@ from tests.emulate import oracle
 KEYS = {
     "meters",
     "slots",
+    "epochs",
     "recovered_slots",
     "void_slots",
     "completed_slots",
@@ -30,6 +31,7 @@ KEYS = {
     "noisy_total_wh",
     "clipped_readings",
     "flagged_readings",
+    "over_budget",
     "mean_abs_error_wh",
     "expected_abs_error_wh",
     "messages_refused",

@@ -73,6 +73,9 @@ class Meter:
     reports: dict[int, list[bytes]] = field(default_factory=dict)
     """Every report that ever left, as bodies, by slot."""
     answers: dict[int, list[bytes]] = field(default_factory=dict)
+    market_words: dict[int, list[bytes]] = field(default_factory=dict)
+    """The same of the market, by interval."""
+    market_answers: dict[int, list[bytes]] = field(default_factory=dict)
 
     def start(self) -> Meter:
         self.unix.start()
@@ -94,9 +97,15 @@ class Meter:
         return message
 
     def record(self, message: Message) -> None:
-        kept = {"report": self.reports, "answer": self.answers}.get(message.name)
+        kept = {
+            "report": self.reports,
+            "answer": self.answers,
+            "market_words": self.market_words,
+            "market_answer": self.market_answers,
+        }.get(message.name)
         if kept is not None:
-            kept.setdefault(message.fields["slot"], []).append(message.body)
+            number = message.fields["slot" if "slot" in message.fields else "interval"]
+            kept.setdefault(number, []).append(message.body)
 
     def hello(self) -> dict[str, Any]:
         return self.ask("hello_request").fields

@@ -323,7 +323,7 @@ def test_samples_touch_no_draw_of_the_main_generator(make: Make) -> None:
     assert words[0] == words[1]
 
 
-def test_a_new_roster_begins_with_its_next_whole_slot(make: Make) -> None:
+def test_a_new_roster_costs_no_slot_and_the_running_one_is_masked_once(make: Make) -> None:
     meter, street = make(controller={"name": "ls2", "capacity_wh": 500, "rate_w": 500})
     begin(meter, street)
     meter.run(SLOT_S + 20)
@@ -332,8 +332,9 @@ def test_a_new_roster_begins_with_its_next_whole_slot(make: Make) -> None:
     assert meter.slots._controller.charge_ws == charge_ws
     meter.run(3 * SLOT_S)
     got = [(fields["slot"], fields["epoch"], fields["flags"]) for _, fields in meter.reports]
-    assert got == [(1, 1, 0), (3, 2, 0)] + [(4, 2, 0)] * (len(got) - 2)
+    assert got == [(1, 1, 0), (2, 2, 0), (3, 2, 0), (4, 2, 0)]
     assert meter.meter.sampling()["missed_samples"] == 0
+    assert [record["demand_ws"] for record in meter.records()] == [1200 * SLOT_S] * 4
 
 
 def test_a_full_filesystem_loses_the_slot_and_not_the_meter(
@@ -385,7 +386,7 @@ def test_a_home_log_without_room_keeps_no_roster_from_being_used(
         patch.setattr(meter.meter._home_log, "append", full)
         live_street.enrol(meter.link, street.sign(MEMBERS))
     meter.run(2 * SLOT_S)
-    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(2, 2)]
+    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(1, 2), (2, 2)]
 
 
 def test_files_that_cannot_be_removed_leave_no_slots_of_the_roster_before(
@@ -407,7 +408,7 @@ def test_files_that_cannot_be_removed_leave_no_slots_of_the_roster_before(
         live_street.enrol(meter.link, street.sign(MEMBERS))
     assert {"roster-1.bin", "roster-2.bin"} <= set(meter.files())
     meter.run(2 * SLOT_S)
-    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(2, 2)]
+    assert [(fields["slot"], fields["epoch"]) for _, fields in meter.reports] == [(1, 2), (2, 2)]
 
 
 @pytest.mark.parametrize("broken", ["raises", "reads nothing"])
@@ -536,3 +537,37 @@ def test_slots_that_a_step_makes_short_would_be_caught(
     hostile(meter, street, 1, hours=4)
     with pytest.raises(AssertionError):
         check_nothing_is_disclosed(meter)
+
+
+def test_a_roster_committed_in_quiet_time_drops_no_report(make: Make) -> None:
+    """The report was made and waits for its moment; the roster waits for it."""
+    meter, street = make()
+    begin(meter, street)
+    meter.run(SLOT_S - 5)
+    roster = street.sign(MEMBERS + 1)
+    meter.ask("roster_begin", size=len(roster.data), digest=roster.hash)
+    meter.ask("roster_chunk", offset=0, data=roster.data)
+    meter.run(6)
+    assert meter.reported() == []
+    with pytest.raises(Refused, match="busy"):
+        meter.ask("roster_commit")
+    assert meter.reported() == [1]
+    assert meter.ask("roster_commit") == {"done": MEMBERS + 1, "total": MEMBERS + 1}
+    meter.run(2 * SLOT_S)
+    got = [(fields["slot"], fields["epoch"], fields["flags"]) for _, fields in meter.reports]
+    assert got[:2] == [(1, 1, 0), (2, 2, 0)]
+
+
+def test_a_live_meter_keeps_its_slots_until_the_first_of_a_roster_sent_ahead(make: Make) -> None:
+    meter, street = make()
+    begin(meter, street)
+    meter.run(20)
+    ahead = {"first_slot": 3, "start_s": live_street.START_S + 2 * SLOT_S}
+    with pytest.raises(Refused, match="wrong_slot"):
+        live_street.hand_over(meter.link, street.sign(MEMBERS + 1, **ahead))
+    meter.run(2 * SLOT_S + 10)
+    assert meter.ask("roster_commit")["done"] == MEMBERS + 1
+    meter.run(2 * SLOT_S)
+    got = [(fields["slot"], fields["epoch"], fields["flags"]) for _, fields in meter.reports]
+    assert got == [(1, 1, 0), (2, 1, 0), (3, 2, 0), (4, 2, 0)]
+    assert meter.meter.sampling()["missed_samples"] == 0

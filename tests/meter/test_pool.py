@@ -18,6 +18,7 @@ from hil.live_street import OWN_ID, START_S, STREET, LiveStreet
 from hil.twin import Twin
 from hushfw import pool as device
 from hushfw import port, store
+from hushfw.core import paillier_proof as proof
 from hushfw.core.errors import HushError
 from hushmeter.crypto.comb_table import write_table
 from hushmeter.crypto.on_meter import encryption_on_a_meter
@@ -272,3 +273,38 @@ def test_a_pool_that_fails_keeps_no_report_back(
 
 def test_a_meter_without_a_key_has_no_pool(make: Make, street: LiveStreet) -> None:
     assert make(street.files(5), street, enrolled=False).meter.pool is None
+
+
+def test_only_a_verdict_on_the_key_ends_its_check(
+    make: Make, street: LiveStreet, private: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = make(storage_of(private, street, "comb"), street, enrolled=False)
+
+    def fails(*arguments: Any) -> Iterator[None]:
+        raise HushError("bad_feed", "a sample failed in the middle of the check")
+        yield
+
+    with contextlib.chdir(meter._folder):
+        with monkeypatch.context() as patch:
+            patch.setattr(proof, "root_steps", fails)
+            with pytest.raises(HushError, match="a sample failed"):
+                while meter.meter.pool.step():
+                    pass
+        while meter.meter.pool.step():
+            pass
+    assert private.decrypt(encrypt(meter, 9)) == 9
+
+
+def test_a_key_that_is_gone_or_changed_after_the_boot_is_refused_by_name(
+    make: Make, street: LiveStreet, private: PrivateKey
+) -> None:
+    files = storage_of(private, street, "comb")
+    for data in (None, files[device.KEY_FILE][:-1] + b"\0"):
+        meter = make(files, street, enrolled=False)
+        path = meter._folder / device.KEY_FILE
+        path.unlink() if data is None else path.write_bytes(data)
+        with contextlib.chdir(meter._folder), pytest.raises(HushError, match="is not the key of"):
+            while meter.meter.pool.step():
+                pass
+        assert refusal(meter) == "bad_key"
+        assert device.KEY_FILE in meter.meter.pool.problem()

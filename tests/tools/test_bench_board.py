@@ -73,6 +73,7 @@ CASES = {
         "masks of a report, keys read",
         "masks of an answer, keys read",
     },
+    "Market": {"ask to masked curves", "S to answer", "count", "share", "an interval's part"},
     "Curves and noise": {
         "X25519, big integers",
         "Ed25519 signature, big integers",

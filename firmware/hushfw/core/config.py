@@ -10,7 +10,7 @@ from hushfw.core import battery
 from hushfw.core.battery.settings import BATTERY, OPTIONS, PARTS
 from hushfw.core.errors import HushError
 from hushfw.core.pace import LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS
-from hushfw.core.roster import MAX_MEMBERS, MODES, mode_bits
+from hushfw.core.roster import MAX_MEMBERS, MAX_WINDOW_DAYS, MODES, mode_bits
 from hushfw.core.rules import own_modes
 
 VERSION = 1
@@ -25,6 +25,12 @@ LEAST_AFTER_MS, MOST_AFTER_MS = 100, 8000
 RANDOMNESS = ("comb", "naive")
 WHEN_EMPTY = ("wait", "fail")
 MOST_POOL = 64
+LEAVES_KIB = (16, 4096)
+LEAST_INTERVAL_S = 60
+MOST_CAP_WH = 1 << 42
+
+# Bounds of what may be left out: ours of the broker's address, and how it is kept alive.
+NETWORK_OPTIONS = {"address": None, "keepalive_s": (2, 3600), "since_s": (0, 0xFFFFFFFF)}
 
 _TOP = (
     "version",
@@ -48,6 +54,9 @@ _DEFAULTS = {
     "noise_sampler": "exact",
     "report_after_ms": 5000,
     "answer_after_ms": 2000,
+    "network": None,
+    "privacy_cap": None,
+    "market": None,
 }
 _LEVEL_FIELDS = ("pin", "zero", "num", "den", "n")
 _BATTERY_FIELDS = (
@@ -112,11 +121,14 @@ def _floors(floors):
     _integer("floors.least_members", floors["least_members"], 2, MAX_MEMBERS)
     _integer("floors.least_honest", floors["least_honest"], 1, MAX_MEMBERS)
     _integer("floors.shortest_slot_s", floors["shortest_slot_s"], 1, 86400)
-    epsilon = floors["greatest_epsilon"]
-    if not isinstance(epsilon, list) or len(epsilon) != 2:
-        _refuse("floors.greatest_epsilon", "must be [numerator, denominator]")
-    for part in epsilon:
-        _integer("floors.greatest_epsilon", part, 1, 0xFFFFFFFF)
+    _fraction("floors.greatest_epsilon", floors["greatest_epsilon"])
+
+
+def _fraction(field, value):
+    if not isinstance(value, list) or len(value) != 2:
+        _refuse(field, "must be [numerator, denominator]")
+    for part in value:
+        _integer(field, part, 1, 0xFFFFFFFF)
 
 
 def _driver(driver):
@@ -214,6 +226,9 @@ def check(config):
     _paillier(optional(config, "paillier"))
     _choice("noise_sampler", optional(config, "noise_sampler"), SAMPLERS)
     _offsets(config)
+    _privacy_cap(optional(config, "privacy_cap"))
+    _market(optional(config, "market"))
+    _network(optional(config, "network"), config["street"])
     return config
 
 
@@ -229,6 +244,15 @@ def optional(config, name):
     return config.get(name, _DEFAULTS[name])
 
 
+def _privacy_cap(cap):
+    """What the home calls enough: an epsilon over a window of days. It labels and stops nothing."""
+    if cap is None:
+        return
+    _keys("privacy_cap.", cap, ("epsilon", "window_days"))
+    _fraction("privacy_cap.epsilon", cap["epsilon"])
+    _integer("privacy_cap.window_days", cap["window_days"], 1, MAX_WINDOW_DAYS)
+
+
 def _watchdog(timeout_ms):
     if timeout_ms != 0 or isinstance(timeout_ms, bool):
         _integer("watchdog_ms", timeout_ms, LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS)
@@ -242,18 +266,57 @@ def _offsets(config):
         _integer(name, optional(config, name), LEAST_AFTER_MS, MOST_AFTER_MS)
 
 
+def _network(settings, street):
+    """The broker that the meter publishes to itself; what is secret of it is in another file."""
+    if settings is None:
+        return
+    _keys("network.", settings, ("host", "port", "tls", "wifi"), NETWORK_OPTIONS)
+    for name in ("host", "address"):
+        value = settings.get(name, "localhost")
+        if not isinstance(value, str) or not 0 < len(value) <= 253 or value.strip() != value:
+            _refuse("network." + name, "must be a name or an address, of 1 to 253 letters")
+    _integer("network.port", settings["port"], 1, 65535)
+    _flag("network.tls", settings["tls"])
+    _flag("network.wifi", settings["wifi"])
+    for name in ("keepalive_s", "since_s"):
+        if name in settings:
+            _integer("network." + name, settings[name], *NETWORK_OPTIONS[name])
+    for sign in "/+#":
+        if sign in street:
+            _refuse("street", "has %s in it, which no topic of a broker can have" % sign)
+
+
 def _paillier(settings):
     """How a meter that encrypts does so, and the SHA-256 of the key and the table it is given."""
     if settings is None:
         return
     is_comb = isinstance(settings, dict) and settings.get("randomness") != "naive"
     fields = ("randomness", "pool", "when_empty", "key_sha256")
-    _keys("paillier.", settings, fields + (("table_sha256",) if is_comb else ()))
+    wanted = fields + (("table_sha256",) if is_comb else ())
+    _keys("paillier.", settings, wanted, ("bills", "leaves_kib"))
     _choice("paillier.randomness", settings["randomness"], RANDOMNESS)
     _integer("paillier.pool", settings["pool"], 1, MOST_POOL)
     _choice("paillier.when_empty", settings["when_empty"], WHEN_EMPTY)
-    for name in fields[3:] + (("table_sha256",) if is_comb else ()):
+    for name in wanted[3:]:
         _key("paillier." + name, settings[name])
+    if "bills" in settings:
+        _flag("paillier.bills", settings["bills"])
+    if "leaves_kib" in settings:
+        _integer("paillier.leaves_kib", settings["leaves_kib"], *LEAVES_KIB)
+
+
+def _market(terms):
+    """What this home's street trades by; all its homes must have the same, or no sum opens."""
+    if terms is None:
+        return
+    _keys("market.", terms, ("interval_s", "demand_cap_wh", "supply_cap_wh", "epsilon"))
+    _integer("market.interval_s", terms["interval_s"], LEAST_INTERVAL_S, 86400)
+    for name in ("demand_cap_wh", "supply_cap_wh"):
+        _integer("market." + name, terms[name], 0, MOST_CAP_WH)
+    if not terms["demand_cap_wh"] + terms["supply_cap_wh"]:
+        _refuse("market.demand_cap_wh", "must be above 0, or supply_cap_wh")
+    if terms["epsilon"] is not None:
+        _fraction("market.epsilon", terms["epsilon"])
 
 
 def _modes(config):

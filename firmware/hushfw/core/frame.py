@@ -74,6 +74,12 @@ def decode_body(stuffed):
     return kind, sequence, body[4:-4]
 
 
+def is_unasked(data):
+    """Whether one whole frame of ours is no reply."""
+    found = decode_body(data[1:-1])
+    return found is not None and found[1] == 0
+
+
 class Decoder:
     """Cuts a byte stream into frames; counts what it threw away, keeps at most one frame."""
 

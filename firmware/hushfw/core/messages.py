@@ -15,11 +15,19 @@ from hushfw.core.errors import HushError
 REPORT_ROUND = 1
 ANSWER_ROUND = 2
 
+# Who has a batch of commitments, as bits.
+PARTY_HOME = 1
+PARTY_UTILITY = 2
+
 # Flags of a report: public facts about the reading, never the reading.
 FLAG_GAP = 1
+# With this report the privacy cap that the home has set is reached, see `ledger`.
+FLAG_CAP = 2
 
 _SLOT = "epoch u32, slot u64"
 _SHARE = "meter_id u32, " + _SLOT
+_INTERVAL = "epoch u32, interval u64"
+_SAID = "meter_id u32, " + _INTERVAL
 
 # (number, name, fields); as a text the fields take a fifth of the memory. tools/protocol_table.py
 # says what each message is for.
@@ -37,6 +45,24 @@ TABLE = (
     (0x0B, "status_request", ""),
     (0x0C, "life_request", ""),
     (0x0D, "clock", "epoch u32, unix_ms u64, tag b16"),
+    (0x0E, "ledger_request", ""),
+    (0x10, "renew_key", ""),
+    (0x11, "roster_pass", "digest b32"),
+    (0x18, "bill_request", "close u8"),
+    (0x19, "leaf_request", "slot u64, register u8"),
+    (0x1A, "root_request", "slot u64"),
+    (0x1B, "kept", "epoch u32, slot u64, party u8, tag b16"),
+    (0x12, "responses", "size u16, offset u16, data bytes"),
+    (0x13, "market_ask", _INTERVAL + ", prices bytes, tag b16"),
+    (0x14, "market_silent", _INTERVAL + ", ask b32, silent bytes, tag b16"),
+    (
+        0x15,
+        "market_totals",
+        _INTERVAL + ", participants u32, demand bytes, supply bytes, buy_cut bytes, "
+        "sell_cut bytes, closing u8, tag b16",
+    ),
+    (0x16, "market_count", _INTERVAL + ", round u8, side u8, thresholds bytes, tag b16"),
+    (0x1C, "network_request", ""),
     (
         0x41,
         "hello",
@@ -63,12 +89,46 @@ TABLE = (
         "journal_bytes u32, journal_rewrites u32, journal_appends u32, largest_free_bytes u32, "
         "filesystem_free_bytes u64",
     ),
+    (
+        0x49,
+        "ledger",
+        "epoch u32, den u64, slot_num bytes, window_num bytes, total_num bytes, reports u64, "
+        "noiseless u64, window_noiseless u8, since_slot u64, through_slot u64, day u32, "
+        "window_days u16, cap_num u32, cap_den u32, reached u8, market_intervals u32",
+    ),
+    (0x4A, "key", "meter_id u32, public_key b32, next_key b32, proof b16"),
+    (0x4B, "passed", "epoch u32, digest b32"),
+    (
+        0x50,
+        "bill_state",
+        "public_key b32, key_hash b32, first_slot u64, last_slot u64, waiting u16, unsigned u16, "
+        "signed u16, lost_slots u32, bytes u32, problem text",
+    ),
+    (0x51, "leaf", "slot u64, register u8, epoch u32, ciphertext bytes"),
+    (
+        0x52,
+        "root",
+        "first_slot u64, last_slot u64, count u32, ciphertext_bytes u16, key_hash b32, root b32, "
+        "signature b64, kept u8",
+    ),
+    (0x4C, "market_words", _SAID + ", words bytes, tag b16"),
+    (0x4D, "market_answer", _SAID + ", words bytes, tag b16"),
+    (0x4E, "market_counts", _SAID + ", round u8, words bytes, tag b16"),
+    (
+        0x54,
+        "network",
+        "up u8, wifi_tries u32, connects u32, failures u32, queued u16, acknowledged u32, "
+        "dropped u32, expired u32, received u32, damaged u32, worst_step_ms u32, last_error text",
+    ),
 )
 # Numbers below this one are the host's, the others the meter's.
 FIRST_OF_METER = 0x40
 
 BY_NAME = {row[1]: row for row in TABLE}
 BY_NUMBER = {row[0]: row for row in TABLE}
+
+# For a meter that trades; others do not know them.
+MARKET = ("responses", "market_ask", "market_silent", "market_totals", "market_count")
 
 MAX_TEXT = 255
 

@@ -34,6 +34,9 @@ MODES = {"fixed-seed": 1, "no-noise": 2, "gamma-noise": 4, "provisioned-pairs": 
 MAX_EXPIRY_S = 86400
 MAX_KEPT_SLOTS = 1440
 
+# A privacy cap is over this many days at most: a meter's ledger has a counter for each.
+MAX_WINDOW_DAYS = 92
+
 
 FIELDS = (
     "fraction_bits",

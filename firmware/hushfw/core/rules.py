@@ -33,12 +33,17 @@ def own_modes(settings):
     return mode_bits(names)
 
 
-def check_rules(settings, candidate):
-    """The meter's own rules on a roster: authority, street, floors, modes, lanes of its driver."""
+def check_origin(settings, candidate):
+    """Authority and street are those that the meter was provisioned for."""
     if candidate.authority_key != binascii.unhexlify(settings["authority_key"]):
         raise HushError("bad_signature", "the roster names an authority unknown to this meter")
     if candidate.street != settings["street"]:
         raise HushError("bad_roster", "the roster is of another street")
+
+
+def check_rules(settings, candidate):
+    """The meter's own rules on a roster: authority, street, floors, modes, lanes of its driver."""
+    check_origin(settings, candidate)
     check_floors(
         candidate,
         settings["floors"],

@@ -21,7 +21,7 @@ from unittest import mock
 from hushmeter.attack.scene import Scene
 from hushmeter.errors import HushmeterError
 
-FAMILIES = ("rounds", "graphs", "rosters", "wire", "storage", "totals")
+FAMILIES = ("rounds", "graphs", "rosters", "renewals", "wire", "storage", "totals", "bills")
 """Modules of this package whose import fills the book, in the order in which they are listed."""
 
 DEFAULT_SEED = "script book"

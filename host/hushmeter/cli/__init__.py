@@ -27,9 +27,12 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "aggregate": Entry("aggregate", "aggregate", "Add up streets behind an MQTT broker."),
     "attack": Entry("attack", "attack", "Play attacks on a street, undefended and defended."),
     "authority": Entry("authority", "authority", "Make a street's authority key, or show it."),
+    "bill": Entry("bill", "bill", "Make bills that anybody can check, from hidden readings."),
     "boards": Entry("boards", "boards", "List the boards, with what was checked of each."),
+    "bridge": Entry("bridge", "bridge", "Carry serial meters to an MQTT broker."),
     "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
     "deploy": Entry("deploy", "deploy", "Put the firmware onto a board."),
     "doctor": Entry("doctor", "doctor", "Say what is wrong, here or with a board."),
@@ -41,10 +44,14 @@ COMMANDS = {
     "homes": Entry("homes", "homes", "Make the loads of synthetic homes, with the truth."),
     "image": Entry("image", "image", "Say where a board's MicroPython image is, or fetch it."),
     "leakage": Entry("leakage", "leakage", "Say how many bits leak, with bounds and certificates."),
+    "load-test": Entry("load_test", "load_test", "Load the street service, and check its totals."),
+    "ledger": Entry("ledger", "ledger", "Show what a meter's reports have spent."),
     "market": Entry("market", "market", "Trade on a local market that nobody can spy on."),
     "monitor": Entry("monitor", "monitor", "Show what a meter says, live."),
     "paillier": Entry("paillier", "paillier", "Make a home's key for encrypted readings."),
     "provision": Entry("provision", "provision", "Make a board a meter of a street."),
+    "serve": Entry("serve", "serve", "Show live pages: a home's own, and the operator's."),
+    "roster": Entry("roster", "roster", "Show, check or sign a street's rosters."),
     "study": Entry("study", "study", "Run a publication's experiments again, into one page."),
 }
 

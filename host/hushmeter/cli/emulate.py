@@ -23,10 +23,12 @@ from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT, Battery
 from hushmeter.cli.battery import batteries, battery_options
 from hushmeter.cli.guests import Guests, check_port_options
-from hushmeter.cli.values import noise_sampler_option, positive_fraction
+from hushmeter.cli.values import noise_sampler_option, positive_fraction, privacy_cap_option
 from hushmeter.cluster.store import Store
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.controller import ControllerPlan
+from hushmeter.emulate.changes import RosterChange, newcomers
+from hushmeter.emulate.changes import parse as parse_changes
 from hushmeter.emulate.meters import street_meters
 from hushmeter.emulate.settings import (
     ANSWER,
@@ -71,6 +73,12 @@ def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
     return name
 
 
+def _roster_changes(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[RosterChange, ...]:
+    return () if text is None else parse_changes(text)
+
+
 @click.command()
 @click.option("--meters", type=int, default=12, show_default=True, help="Meters in the street.")
 @click.option("--slots", type=int, default=144, show_default=True, help="Slots to run.")
@@ -110,6 +118,11 @@ def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
     help="They die before they report, or between report and answer.",
 )  # fmt: skip
 @click.option(
+    "--roster-changes", callback=_roster_changes, metavar="SLOT:ACTION=METER,...",
+    help="Meters that join, leave, are replaced or renew their keys while the street runs, such as "
+    "20:join=13,20:leave=4,40:renew=2,60:replace=5. Slots count from 0.",
+)  # fmt: skip
+@click.option(
     "--board", default="unix", show_default=True, metavar="BOARD[:K]",
     help="Run K of the meters (without :K all) on this emulated board, the rest on unix. "
     "An emulated RP2040 takes minutes a slot where a process takes milliseconds.",
@@ -135,7 +148,12 @@ def _controller(ctx: click.Context, option: click.Parameter, name: str) -> str:
 @click.option("--force", is_flag=True, help="Put a --seed, which is insecure, onto real boards.")
 @click.option("--seed", help="Replaces all entropy: repeatable and insecure.")
 @click.option("--gamma-noise", is_flag=True, help="The paper's gamma shares, in fixed point.")
+@click.option(
+    "--bills", is_flag=True,
+    help="Meters commit to their readings under keys of their homes, and sign; into OUT/bills.",
+)  # fmt: skip
 @noise_sampler_option
+@privacy_cap_option
 @click.option(
     "--provision-pairs/--agree-pairs", default=None,
     help="Keys and pair secrets made on the host (insecure), or agreed by the meters. "
@@ -161,6 +179,7 @@ def emulate(  # noqa: PLR0913
     Example:
       hushmeter emulate --meters 12 --slots 144 --epsilon 1 --dropouts 2 --out out/street
       hushmeter emulate --meters 4 --slots 12 --port auto --provision
+      hushmeter emulate --slots 72 --roster-changes 20:join=13,20:leave=4,40:renew=2
     """
     meters, slots = options["meters"], options["slots"]
     check_size(meters, slots)
@@ -168,23 +187,27 @@ def emulate(  # noqa: PLR0913
         raise HushmeterError(f"--dropouts is {dropouts}; it must be below --meters, {meters}")
     check_port_options(options)
     battery, second = batteries(options)
+    homes = meters + len(newcomers(options["roster_changes"], meters))
     settings = StreetSettings(
         meters=meters,
         slots=slots,
-        load=_load(load_file, meters, slots, options["slot_minutes"] * 60),
+        load=_load(load_file, homes, slots, options["slot_minutes"] * 60),
         slot_s=options["slot_minutes"] * 60,
         controller=ControllerPlan(options["controller"], battery, second),
         epsilon=options["epsilon"],
         peak_w=options["peak_w"],
         missing=_tolerated(options, dropouts),
         colluders=options["colluders"],
-        absences=_absences(meters, slots, dropouts, dropout_phase),
+        absences=absences_in_the_middle(meters, slots, dropouts, dropout_phase),
         seed=options["seed"],
         gamma_noise=options["gamma_noise"],
         noise_sampler=options["noise_sampler"],
+        bills=options["bills"],
+        privacy_cap=options["privacy_cap"],
         provision_pairs=_provision_pairs(options["provision_pairs"], meters),
-        boards=_boards(options["board"], meters),
+        boards=boards_of(options["board"], meters),
         street=options["street"],
+        roster_changes=options["roster_changes"],
     )
     _run(settings, out, as_json, Guests(options))
 
@@ -207,7 +230,7 @@ def demo(load_file: Path | None, out: Path, as_json: bool) -> None:
         found = Path(os.environ[_DATA]) / _DEMO_LOAD
         load_file = found if found.exists() else None
     meters, slots = 12, 144
-    two = _absences(meters, slots, 2, REPORT)
+    two = absences_in_the_middle(meters, slots, 2, REPORT)
     settings = StreetSettings(
         meters=meters,
         slots=slots,
@@ -250,7 +273,9 @@ def _tolerated(options: Mapping[str, Any], dropouts: int) -> int:
     return asked
 
 
-def _absences(meters: int, slots: int, dropouts: int, phase: str) -> tuple[Absence, ...]:
+def absences_in_the_middle(
+    meters: int, slots: int, dropouts: int, phase: str
+) -> tuple[Absence, ...]:
     """The K last meters, away during the middle third of the slots."""
     begin, end = slots // 3, 2 * slots // 3
     if begin == end:
@@ -258,7 +283,7 @@ def _absences(meters: int, slots: int, dropouts: int, phase: str) -> tuple[Absen
     return tuple(Absence(meters - 1 - i, phase, begin, end) for i in range(dropouts))
 
 
-def _boards(text: str, meters: int) -> tuple[str, ...]:
+def boards_of(text: str, meters: int) -> tuple[str, ...]:
     """The boards of --board, one name a meter; the unix port is what no board is named for."""
     name, _, count = text.partition(":")
     board = load_board(name)
@@ -285,7 +310,7 @@ def _run(
         street = stack.enter_context(fresh_folder(folder / "street"))
         store = Store(street / "street.db")
         stack.callback(store.close)
-        with _progress(as_json) as progress:
+        with Bars(as_json) as progress:
             run = Street(
                 settings,
                 street_meters(settings, street, guests.boards if guests else None),
@@ -312,9 +337,11 @@ def _write(run: StreetRun, out: Path) -> None:
     command = shlex.join(["hushmeter", *sys.argv[1:]])
     render(replace(run.report, command=command), out / "report.html")
     (out / "run.json").write_text(json.dumps(run.summary))
+    if run.bills is not None:
+        run.bills.write(out / "bills")
 
 
-class _progress:
+class Bars:
     """A bar a stage on standard error; nothing where only JSON is wanted and nobody watches."""
 
     def __init__(self, as_json: bool) -> None:
@@ -329,7 +356,7 @@ class _progress:
         )
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> _progress:
+    def __enter__(self) -> Bars:
         self._bars.start()
         return self
 

@@ -12,8 +12,15 @@ from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT
 from hushmeter.cli.battery import battery_options, controller_on_a_board
 from hushmeter.cli.board import board_option, patience_option, port_option, prompt_of
-from hushmeter.cli.values import noise_sampler_option, positive_fraction, settings
-from hushmeter.cluster.keyfile import read_authority
+from hushmeter.cli.broker import network_of, network_options
+from hushmeter.cli.market.home import trading_of, trading_options
+from hushmeter.cli.values import (
+    noise_sampler_option,
+    positive_fraction,
+    privacy_cap_option,
+    settings,
+)
+from hushmeter.cluster.keyfile import fingerprint, read_authority
 from hushmeter.crypto.on_meter import NO_ENCRYPTION, Encryption, encryption_on_a_meter
 from hushmeter.crypto.paillier import owner_of
 from hushmeter.devices.boards import Board, load_board
@@ -42,6 +49,8 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
     controller = controller_on_a_board(options)
     authority = read_authority(options["authority"])
     encryption = _encryption(options, authority)
+    network = network_of(board, options)
+    trading = trading_of(options)
     return MeterPlan(
         meter_id=options["meter_id"],
         street=options["street"],
@@ -54,7 +63,9 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
             options["shortest_slot_s"],
         ),
         controller=controller.to_config(),
-        tables={**controller.files(), **encryption.files},
+        tables={**controller.files(), **encryption.files, **network.files, **trading.files},
+        market=trading.terms,
+        network=network.settings,
         paillier=encryption.settings,
         driver=driver_settings(board, options["driver"], options["driver_set"]),
         export=options["export"],
@@ -65,6 +76,7 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
         noise_sampler=options["noise_sampler"],
         report_after_ms=options["report_after_ms"],
         answer_after_ms=options["answer_after_ms"],
+        privacy_cap=options["privacy_cap"],
     )
 
 
@@ -74,6 +86,8 @@ def _encryption(options: dict[str, Any], authority: bytes) -> Encryption:
     if key is None:
         if table is not None:
             raise HushmeterError("--comb-table needs the --paillier-key that it was made for")
+        if options["bills"]:
+            raise HushmeterError("--bills needs the home's --paillier-key")
         return NO_ENCRYPTION
     return encryption_on_a_meter(
         key.read_bytes(),
@@ -82,6 +96,8 @@ def _encryption(options: dict[str, Any], authority: bytes) -> Encryption:
         authority,
         options["pool"],
         options["when_empty"],
+        bills=options["bills"],
+        leaves_kib=options["leaves_kib"],
     )
 
 
@@ -92,6 +108,9 @@ def _lines(done: Provisioned) -> list[str]:
         f"public key   {done.public_key.hex()}",
         f"fingerprint  {done.fingerprint}",
     ]
+    if done.signing_key is not None:
+        lines.append(f"signing key  {done.signing_key.hex()}")
+        lines.append(f"fingerprint  {fingerprint(done.signing_key)}")
     if done.kept_identity:
         lines.append("its key is the one it had; only its configuration was written")
     if done.modes:
@@ -170,6 +189,7 @@ def _lines(done: Provisioned) -> list[str]:
     "--watchdog-ms", type=int, metavar="N", help="0 for none. [default: the board's longest]"
 )
 @noise_sampler_option
+@privacy_cap_option
 @click.option(
     "--report-after-ms", type=int, metavar="N",
     help="A report leaves so long after its slot's end; for a driver that measures. "
@@ -201,6 +221,18 @@ def _lines(done: Provisioned) -> list[str]:
 )
 @click.option(
     "--when-empty", type=click.Choice(config.WHEN_EMPTY), default="wait", show_default=True
+)
+@network_options
+@trading_options
+@click.option(
+    "--bills", is_flag=True, help="Commit to every slot's reading under the home's key, and sign."
+)
+@click.option(
+    "--leaves-kib",
+    type=click.IntRange(*config.LEAVES_KIB),
+    metavar="N",
+    help="Flash for commitments that are not fetched yet; 160 is two days of 10-minute slots. "
+    "[default: the firmware's, 160]",
 )
 @click.option(
     "--replace-identity", is_flag=True, help="Give up the board's key, journal and rosters."

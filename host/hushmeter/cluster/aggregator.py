@@ -13,6 +13,10 @@ the store, and asking again gives the same.
 A slot's last answer and its total are one commit, and what is in memory follows the store and is
 never ahead of it: a full disk or a kill at any point leaves both as they were or both changed.
 
+Epochs follow each other over one store. With the next roster the slots of the one before are over:
+what is not done by then is void for good, with a reason, for the meters have erased their keys. No
+older roster, no other one of an epoch and none that skips an epoch is taken.
+
 The aggregator has no transport and no clock of its own: it takes messages and gives messages.
 """
 
@@ -30,7 +34,7 @@ from hushfw.core import masking, messages
 from hushfw.core.errors import HushError
 from hushmeter.cluster import roster as rosters
 from hushmeter.cluster.keystream import Keystreams, fold
-from hushmeter.cluster.store import SlotRow, Store
+from hushmeter.cluster.store import SlotRow, StreetStore
 from hushmeter.cluster.supplier import MeterKeys, Supplier
 from hushmeter.errors import HushmeterError
 
@@ -89,7 +93,7 @@ class Aggregator:
     """
 
     def __init__(
-        self, store: Store, supplier: Supplier, roster: rosters.SignedRoster | None = None
+        self, store: StreetStore, supplier: Supplier, roster: rosters.SignedRoster | None = None
     ) -> None:
         self._store = store
         self._supplier = supplier
@@ -102,38 +106,53 @@ class Aggregator:
             if last is None:
                 raise HushmeterError("the store holds no roster yet", hint="enrol the street first")
             roster = rosters.parse(last[1])
-        self._adopt(roster)
+        self._adopt(roster, self._keys_with(roster))
         if last is None or last[1] != roster.data:
-            self._begin_epoch(last)
+            self._begin_epoch(last, roster)
         self._load()
 
-    def _begin_epoch(self, last: tuple[int, bytes] | None) -> None:
-        epoch = self._rules.epoch
-        if last is not None and epoch <= last[0]:
-            raise HushmeterError(
-                f"epoch {epoch} is not above the newest one, {last[0]}",
-                hint="have the authority sign a roster with a higher epoch",
-            )
-        if last is not None and epoch == last[0] + 1 and not self._follows(last[1]):
-            raise HushmeterError(
-                f"the roster of epoch {epoch} does not follow the one of epoch {last[0]}",
-                hint="have the authority sign it with the hash of the roster before",
-            )
+    def begin(self, roster: rosters.SignedRoster) -> list[Slot]:
+        """Go on under the next roster; the slots that this made void for good.
+
+        ``slots`` are the new epoch's from here on.
+
+        Raises
+        ------
+        HushmeterError
+            The roster does not follow the one in use, or names another supplier: nothing changed.
+        """
+        keys = self._keys_with(roster)
+        self._begin_epoch((self._rules.epoch, self.roster.data), roster)
+        ended = [slot for slot in self.slots.values() if slot.state in (OPEN, ANSWERING)]
+        for slot in ended:
+            slot.state, slot.reason = VOID, _over(roster)
+        self._adopt(roster, keys)
+        self.slots = {}
+        self._newest = 0
+        self._judge()
+        return ended
+
+    def _begin_epoch(self, last: tuple[int, bytes] | None, roster: rosters.SignedRoster) -> None:
+        """Keep a new epoch, and that the slots before it are over, in one commit."""
+        if last is not None:
+            rosters.check_follows(rosters.parse(last[1]), roster)
+        over = [row for row in self._store.slots() if row.state in (OPEN, ANSWERING)]
         with self._store.transaction():
-            self._store.put_epoch(epoch, self.roster.data)
+            self._store.put_epoch(roster.device.epoch, roster.data)
+            for row in over:
+                self._store.put_slot(row._replace(state=VOID, reason=_over(roster)))
 
-    def _follows(self, before: bytes) -> bool:
-        return bool(self._rules.previous == rosters.parse(before).hash)
-
-    def _adopt(self, roster: rosters.SignedRoster) -> None:
-        self.roster = roster
-        self._rules = roster.device
-        if self._rules.supplier_key != self._supplier.public_key:
+    def _keys_with(self, roster: rosters.SignedRoster) -> Sequence[MeterKeys]:
+        if roster.device.supplier_key != self._supplier.public_key:
             raise HushmeterError(
                 "the roster names another supplier's key",
                 hint="use the supplier's key that the street was enrolled with",
             )
-        keys: Sequence[MeterKeys] = self._supplier.meter_keys(roster)
+        return self._supplier.meter_keys(roster)
+
+    def _adopt(self, roster: rosters.SignedRoster, keys: Sequence[MeterKeys]) -> None:
+        self.roster = roster
+        self._rules = roster.device
         self._tags = {
             member.meter_id: key for member, key in zip(roster.members, keys, strict=True)
         }
@@ -456,12 +475,30 @@ class Aggregator:
             count += name == "report" and bool(fields["flags"] & messages.FLAG_GAP)
         return count
 
+    def over_budget(self, number: int) -> list[int]:
+        """Meters of a slot's total with which their homes' privacy caps are reached.
+
+        It labels the total and changes nothing in it; see the ledger in docs/protocol.md.
+        """
+        reports = self._store.messages(number, messages.REPORT_ROUND)
+        return [meter_id for meter_id, body in reports.items() if _flags(body) & messages.FLAG_CAP]
+
     def transcript_sha256(self) -> str:
         """SHA-256 over every accepted message in order of slot, round and meter."""
         digest = hashlib.sha256()
         for body in self._store.all_bodies():
             digest.update(len(body).to_bytes(2, "big") + body)
         return digest.hexdigest()
+
+
+def _over(roster: rosters.SignedRoster) -> str:
+    """Why a slot of an earlier epoch is void."""
+    return f"not complete when epoch {roster.device.epoch} began"
+
+
+def _flags(body: bytes) -> int:
+    """The public flags of a report."""
+    return int(messages.decode(body[0], body[1:])[1]["flags"])
 
 
 def _words(body: bytes) -> bytes:

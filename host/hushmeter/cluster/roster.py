@@ -6,15 +6,19 @@ would refuse is refused here first, with the same message.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hushfw import renewal
 from hushfw.core import ed25519, rules
 from hushfw.core import roster as device
 from hushfw.core.errors import HushError
@@ -109,6 +113,8 @@ class Authority:
 
     def __init__(self, seed: bytes) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        # The same scalar on the Montgomery curve: X25519 clamps it as Ed25519 does (RFC 8032).
+        self._agreement = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed).digest()[:32])
         self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
     def sign(
@@ -130,6 +136,16 @@ class Authority:
         )
         message = device.signed_message(device.hash_of(roster, reader(body)))
         return parse(body + self._key.sign(message))
+
+    def proves_renewal(self, street: str, before: Member, new_key: bytes, proof: bytes) -> bool:
+        """Whether the holder of a member's key made the new one: the `proof` of message ``key``."""
+        try:
+            public = X25519PublicKey.from_public_bytes(before.public_key)
+            secret = self._agreement.exchange(public)
+        except ValueError:
+            return False
+        wanted = renewal.proof(secret, street, before.meter_id, before.public_key, new_key)
+        return hmac.compare_digest(wanted, proof)
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
@@ -246,3 +262,110 @@ def parse(data: bytes) -> SignedRoster:
     )
     check(signed)
     return signed
+
+
+def check_follows(before: SignedRoster, after: SignedRoster) -> None:
+    """Whether a roster is the next link of a street's chain, as every meter checks it.
+
+    Raises
+    ------
+    HushmeterError
+        It is of another street or authority, not newer, skips an epoch, or names another roster
+        as the one before.
+    """
+    old, new = before.device, after.device
+    if (old.street, old.authority_key) != (new.street, new.authority_key):
+        raise HushmeterError(
+            f"the roster is of street {new.street!r} or of another authority, not of {old.street!r}"
+        )
+    if new.epoch <= old.epoch:
+        raise HushmeterError(
+            f"epoch {new.epoch} is not above the newest one, {old.epoch}",
+            hint="have the authority sign a roster with a higher epoch",
+        )
+    if new.epoch != old.epoch + 1:
+        raise HushmeterError(
+            f"epoch {new.epoch} does not follow epoch {old.epoch}: {old.epoch + 1} is missing",
+            hint="take every roster in its turn",
+        )
+    if new.previous != before.hash:
+        raise HushmeterError(
+            f"the roster of epoch {new.epoch} does not follow the one of epoch {old.epoch}",
+            hint="have the authority sign it with the hash of the roster before",
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Who is new, gone, or has another key in the later of two rosters: ids, ascending.
+
+    A replaced device and a renewed key look alike: the id stays, the key differs.
+    """
+
+    joined: tuple[int, ...]
+    left: tuple[int, ...]
+    rekeyed: tuple[int, ...]
+
+
+def difference(before: SignedRoster, after: SignedRoster) -> Difference:
+    """What changed between two rosters."""
+    old = {member.meter_id: member.public_key for member in before.members}
+    new = {member.meter_id: member.public_key for member in after.members}
+    return Difference(
+        tuple(sorted(new.keys() - old.keys())),
+        tuple(sorted(old.keys() - new.keys())),
+        tuple(sorted(i for i in old.keys() & new.keys() if old[i] != new[i])),
+    )
+
+
+def plan_of(signed: SignedRoster) -> StreetPlan:
+    """The plan that a roster was signed from."""
+    rules = signed.device
+    lanes = tuple(
+        LanePlan(
+            lane.cap_wh,
+            None if lane.noiseless() else Fraction(lane.epsilon_num, lane.epsilon_den),
+        )
+        for lane in rules.lane_list
+    )
+    return StreetPlan(
+        street=rules.street,
+        epoch=rules.epoch,
+        start_s=rules.start_s,
+        first_slot=rules.first_slot,
+        last_slot=rules.last_slot,
+        slot_s=rules.slot_s,
+        missing=rules.missing,
+        colluders=rules.colluders,
+        lanes=lanes,
+        allowed_modes=tuple(device.mode_names(rules.allowed_modes)),
+        gamma_noise=bool(rules.fraction_bits),
+        previous=rules.previous,
+        report_window_s=rules.report_window_s,
+        expiry_s=rules.expiry_s,
+    )
+
+
+def plan_after(signed: SignedRoster, first_slot: int) -> StreetPlan:
+    """The plan of the epoch that follows, from this slot on, under the same rules.
+
+    Slots keep their numbers and their times.
+
+    Raises
+    ------
+    HushmeterError
+        The slot is not one that follows the roster's first, or is beyond its last.
+    """
+    rules = signed.device
+    if not rules.first_slot < first_slot <= rules.last_slot:
+        raise HushmeterError(
+            f"the next roster begins with slot {first_slot}; it must be "
+            f"{rules.first_slot + 1} to {rules.last_slot}"
+        )
+    return replace(
+        plan_of(signed),
+        epoch=rules.epoch + 1,
+        previous=signed.hash,
+        first_slot=first_slot,
+        start_s=rules.slot_start_s(first_slot),
+    )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hushmeter.errors import HushmeterError
 
@@ -43,6 +43,38 @@ class SlotRow(NamedTuple):
     totals: list[int] | None
 
 
+class StreetStore(Protocol):
+    """What an aggregator asks of the place where its street is kept.
+
+    Every method raises HushmeterError where the database fails.
+    """
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All writes inside are kept together or not at all."""
+
+    def put_epoch(self, epoch: int, roster: bytes) -> None: ...
+
+    def last_epoch(self) -> tuple[int, bytes] | None:
+        """The newest epoch and its roster's bytes."""
+
+    def put_slot(self, row: SlotRow) -> None: ...
+
+    def slots(self) -> list[SlotRow]:
+        """Every slot of every epoch, in order."""
+
+    def put_messages(self, rows: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Rows are slot, round, meter id, body."""
+
+    def messages(self, slot: int, turn: int) -> dict[int, bytes]:
+        """Bodies of one slot and round by meter id."""
+
+    def message(self, slot: int, turn: int, meter_id: int) -> bytes | None:
+        """The body of one meter's message, if it was kept."""
+
+    def all_bodies(self) -> Iterator[bytes]:
+        """Every accepted message in order of slot, round and meter."""
+
+
 class Store:
     """Tables of one street.
 
@@ -61,7 +93,10 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._guarded():
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=2)
+            # A cut that spoils the sector it falls into must not reach what was committed before:
+            # without this, SQLite takes it that a disk never does that, and shares sectors.
+            address = f"{path.absolute().as_uri()}?psow=0"
+            self._db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=2)
         try:
             with self._guarded():
                 self._db.execute("PRAGMA locking_mode=EXCLUSIVE")

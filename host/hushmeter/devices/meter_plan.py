@@ -27,6 +27,7 @@ CONFIG_FILE = "config.json"
 SEED_FILE = "seed.bin"
 IDENTITY_FILE = "identity.bin"
 PAIRS_FILE = "pairs.bin"
+SIGNING_KEY_FILE = "signing.bin"
 
 _MOST_BOOTS = 0xFFFF0000
 
@@ -39,6 +40,17 @@ class Floors:
     least_honest: int
     greatest_epsilon: Fraction
     shortest_slot_s: int
+
+
+@dataclass(frozen=True)
+class PrivacyCap:
+    """What the home calls enough epsilon over a window of days; reaching it is shown."""
+
+    epsilon: Fraction
+    window_days: int
+
+    def __str__(self) -> str:
+        return f"epsilon {self.epsilon} in {self.window_days} days"
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,13 @@ class MeterPlan:
     report_after_ms, answer_after_ms:
         When the messages of a meter that measures leave, after the slot's end and after the
         announcement; None for the device's own.
+    market:
+        The terms of a home that trades: the device's own object; None where it does not.
+    privacy_cap:
+        None where the home sets none.
+    network:
+        The broker that the meter publishes to itself: the device's own object; its secrets are
+        among ``tables``. None where it has none.
     """
 
     meter_id: int
@@ -87,11 +106,14 @@ class MeterPlan:
     provisioned_pairs: bool = False
     home_log_kib: int = 64
     watchdog_ms: int = 0
-    tables: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     paillier: Mapping[str, Any] | None = None
     noise_sampler: str = "exact"
     report_after_ms: int | None = None
     answer_after_ms: int | None = None
+    market: Mapping[str, Any] | None = None
+    privacy_cap: PrivacyCap | None = None
+    network: Mapping[str, Any] | None = None
 
 
 def configuration(plan: MeterPlan) -> dict[str, Any]:
@@ -131,6 +153,15 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
             settings[name] = getattr(plan, name)
     if plan.paillier is not None:
         settings["paillier"] = dict(plan.paillier)
+    if plan.network is not None:
+        settings["network"] = dict(plan.network)
+    if plan.market is not None:
+        settings["market"] = dict(plan.market)
+    if plan.privacy_cap is not None:
+        settings["privacy_cap"] = {
+            "epsilon": list(plan.privacy_cap.epsilon.as_integer_ratio()),
+            "window_days": plan.privacy_cap.window_days,
+        }
     try:
         device_config.check(settings)
     except HushError as error:

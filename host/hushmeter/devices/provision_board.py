@@ -27,12 +27,14 @@ from hushmeter.devices.meter_plan import (
     IDENTITY_FILE,
     PAIRS_FILE,
     SEED_FILE,
+    SIGNING_KEY_FILE,
     MeterPlan,
     Whose,
     files,
     more_than_any_boots,
 )
-from hushmeter.devices.meterlink import PATIENCE_S, await_health
+from hushmeter.devices.meterlink import PATIENCE_S, await_health, open_link
+from hushmeter.devices.network_plan import NETWORK_FILES
 from hushmeter.errors import HushmeterError
 
 # The home's own readings.
@@ -48,6 +50,10 @@ _OWN = (
     "roster-*.bin",
     "roster.new",
     "journal.bin",
+    SIGNING_KEY_FILE,
+    "leaves-*.bin",
+    "leaves-*.sig",
+    *NETWORK_FILES,
     *_HOMES,
     SEED_FILE,
 )
@@ -71,6 +77,8 @@ class Provisioned:
         The board had its key before; only its configuration was written.
     fingerprint:
         SHA-256 of the public key, in groups of four digits.
+    signing_key:
+        The Ed25519 key that signs its commitments; None where it makes none.
     """
 
     meter_id: int
@@ -80,6 +88,7 @@ class Provisioned:
     kept_identity: bool
     firmware: str
     modes: tuple[str, ...]
+    signing_key: bytes | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -88,7 +97,7 @@ class Provisioned:
 
     def to_dict(self) -> dict[str, Any]:
         """An object fit for JSON, with keys that stay."""
-        return {
+        found = {
             "meter_id": self.meter_id,
             "street": self.street,
             "board": self.board,
@@ -98,6 +107,10 @@ class Provisioned:
             "insecure_modes": list(self.modes),
             "kept_identity": self.kept_identity,
         }
+        if self.signing_key is not None:
+            found["signing_key"] = self.signing_key.hex()
+            found["signing_fingerprint"] = fingerprint(self.signing_key)
+        return found
 
 
 def driver_settings(board: Board, name: str, settings: Mapping[str, int]) -> dict[str, Any]:
@@ -160,7 +173,9 @@ def provision(
         sizes = storage.listing()
         check_deployed(console, sizes)
         replaced = (*plan.tables, CONFIG_FILE)
-        found = {path: storage.read(path) for path in replaced if path in sizes}
+        # A meter without a broker keeps no password of the home's Wi-Fi.
+        left_over = [p for p in NETWORK_FILES if p in sizes and p not in plan.tables]
+        found = {p: storage.read(p) for p in (*left_over, *replaced) if p in sizes}
         before = {path: data for path, data in found.items() if data is not None}
         kept = IDENTITY_FILE in sizes and not replace_identity
         if kept:
@@ -175,6 +190,7 @@ def provision(
             storage.replace(SEED_FILE, new[SEED_FILE])
         for path in replaced:
             storage.replace(path, new[path])
+        storage.remove(path for path in left_over if kept)
     finally:
         console.reset()
     try:
@@ -198,7 +214,19 @@ def provision(
         kept_identity=kept,
         firmware=health.hello["firmware"],
         modes=tuple(mode_names(health.hello["modes"])),
+        signing_key=_signing_key(console, plan),
     )
+
+
+def _signing_key(console: Console, plan: MeterPlan) -> bytes | None:
+    """The key that signs its commitments, of a meter that makes them."""
+    if plan.paillier is None or not plan.paillier.get("bills"):
+        return None
+    link = open_link(console.address)
+    try:
+        return bytes(link.request("bill_request", close=0).fields["public_key"])
+    finally:
+        link.close()
 
 
 def check_deployed(console: Console, sizes: Mapping[str, int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from hushfw.drivers import log
 from hushfw.store import HomeLog
 from hushmeter.cluster.aggregator import COMPLETED, DONE, Aggregator, Slot
+from hushmeter.cluster.roster import SignedRoster
 from hushmeter.emulate.settings import StreetSettings
 from hushmeter.privacy.laws import mean_abs_noise, noise_half_width
 
@@ -27,18 +28,23 @@ class Gathered:
         settings: StreetSettings,
         aggregator: Aggregator,
         home_logs: Mapping[int, Mapping[int, int]],
+        run: Sequence[tuple[SignedRoster, Slot]],
+        epochs: Sequence[Mapping[str, Any]],
     ) -> None:
-        """``home_logs`` lacks the homes of boards that went away: their truth nobody here knows."""
+        """``home_logs`` lacks the homes of boards that went away: their truth nobody here knows.
+
+        ``run`` has every slot with the roster under which it was; ``epochs`` goes into the summary.
+        """
         self._settings = settings
         self._aggregator = aggregator
         self._homes = home_logs
+        self._epochs = [dict(epoch) for epoch in epochs]
         rules = aggregator.roster.device
-        first: int = rules.first_slot
-        self._slots: list[Slot] = [aggregator.slots[first + t] for t in range(settings.slots)]
+        self._slots: list[Slot] = [slot for _, slot in run]
+        self._rosters = {slot.number: roster for roster, slot in run}
         self._scale = Fraction(*rules.lane_list[0].scale())
         # Gamma shares are Polya shares of a scale this much larger, in units this much smaller.
         self._units = 1 << int(rules.fraction_bits)
-        self._honest = rules.noise_shape()
 
     def _true_wh(self, slot: Slot) -> int | None:
         if slot.totals is None or not slot.reports.keys() <= self._homes.keys():
@@ -47,7 +53,10 @@ class Gathered:
         return sum(min(self._homes[m][slot.number], cap_wh) for m in slot.reports)
 
     def _shape(self, slot: Slot) -> Fraction:
-        return Fraction(len(slot.reports), self._honest)
+        return Fraction(len(slot.reports), self._rosters[slot.number].device.noise_shape())
+
+    def _is_full(self, slot: Slot) -> bool:
+        return len(slot.reports) == len(self._rosters[slot.number].members)
 
     def bands(self) -> list[float | None]:
         """Half-widths of the 95 % band of each known total."""
@@ -60,7 +69,7 @@ class Gathered:
 
     def words(self) -> list[list[int | None]]:
         """Lane 0 of every report, slots x meters."""
-        members = [member.meter_id for member in self._aggregator.roster.members]
+        members = range(1, self._settings.homes + 1)
         return [
             [int.from_bytes(s.reports[m][:8], "big") if m in s.reports else None for m in members]
             for s in self._slots
@@ -86,7 +95,7 @@ class Gathered:
 
     def _status(self, slot: Slot) -> str:
         if slot.state == DONE:
-            return "full" if len(slot.reports) == self._settings.meters else "recovered"
+            return "full" if self._is_full(slot) else "recovered"
         return "completed" if slot.state == COMPLETED else "void"
 
     def summary(self, modes: list[str]) -> dict[str, Any]:
@@ -102,17 +111,14 @@ class Gathered:
             if s.totals is not None
         ]
         statuses = self.statuses()
-        recovered = [
-            s
-            for s in self._slots
-            if s.totals is not None and len(s.reports) < self._settings.meters
-        ]
+        recovered = [s for s in self._slots if s.totals is not None and not self._is_full(s)]
         clipped = sum(
             wh > self._settings.cap_wh for log in self._homes.values() for wh in log.values()
         )
         return {
             "meters": self._settings.meters,
             "slots": self._settings.slots,
+            "epochs": self._epochs,
             "recovered_slots": len(recovered),
             "void_slots": [t for t, status in enumerate(statuses) if status == "void"],
             "completed_slots": [t for t, status in enumerate(statuses) if status == "completed"],
@@ -122,6 +128,7 @@ class Gathered:
             "noisy_total_wh": noisy,
             "clipped_readings": clipped,
             "flagged_readings": self._aggregator.flagged_readings(),
+            "over_budget": [len(self._aggregator.over_budget(s.number)) for s in self._slots],
             "mean_abs_error_wh": (
                 sum(abs(b - a) for a, b in known) / len(known) if known else None
             ),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hushfw.core import rules
 from hushfw.core.errors import HushError
+from hushmeter.cluster import enrolment
 from hushmeter.cluster.roster import SignedRoster
 from hushmeter.emulate.meters import StreetMeter
 from hushmeter.emulate.port_meter import Seat
@@ -31,6 +32,7 @@ class Beginning:
     epoch: int
     start_s: int
     first_slot: int
+    previous: bytes = bytes(32)
 
 
 def beginning(
@@ -41,20 +43,35 @@ def beginning(
 ) -> Beginning:
     """``start``, or after what the boards that keep their journal know.
 
-    The epoch is two above the newest of theirs: the one above it would have to name a roster that
-    is not here. The time moves by whole days, so that the load keeps its hours.
+    The epoch is the one above theirs, and its roster names theirs as the one before. The time moves
+    by whole days, so that the load keeps its hours.
+
+    Raises
+    ------
+    HushmeterError
+        Two boards do not come from one roster, so none can follow on both.
     """
     epoch, start_s, first_slot = start.epoch, start.start_s, start.first_slot
+    newest: dict[tuple[int, bytes], str] = {}
     for meter_id in [index + 1 for index, seat in ports.items() if seat.is_own]:
         hello = hellos[meter_id].fields
         link = meters[meter_id].link
         if not hello["epoch"] or link is None:
             continue
-        epoch = max(epoch, hello["epoch"] + 2)
+        known = enrolment.newest_known(link)
+        newest[known] = ports[meter_id - 1].port
+        if len(newest) > 1:
+            raise HushmeterError(
+                f"the boards at {' and '.join(newest.values())} come from different rosters, and "
+                "no roster follows both",
+                hint="give one of them up: hushmeter provision --replace-identity",
+            )
+        epoch = max(epoch, known[0] + 1)
         first_slot = max(first_slot, hello["next_slot"])
         late_s = link.request("status_request").fields["clock_s"] - start_s
         start_s += max(0, -(-late_s // _DAY_S)) * _DAY_S
-    return Beginning(epoch, start_s, first_slot)
+    previous = next(iter(newest), (0, start.previous))[1]
+    return Beginning(epoch, start_s, first_slot, previous)
 
 
 def check_rules(roster: SignedRoster, ports: Mapping[int, Seat]) -> None:

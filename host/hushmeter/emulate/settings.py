@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 from hushfw.core import roster as device_roster
 from hushfw.core.config import MAX_POWER_W
 from hushmeter.devices.controller import ControllerPlan
+from hushmeter.devices.meter_plan import PrivacyCap
+from hushmeter.emulate import changes
 from hushmeter.emulate.port_meter import Seat
 from hushmeter.errors import HushmeterError
 from hushmeter.loads import Load
@@ -71,6 +74,24 @@ class StreetSettings:
     """Boards on serial ports, by the index of the meter that each is; see :func:`seated`."""
     street: str = STREET
     noise_sampler: str = "exact"
+    privacy_cap: PrivacyCap | None = None
+    """What every home calls enough, of the meters that this run provisions."""
+    market: Mapping[str, Any] | None = None
+    """Terms of homes that trade, as a meter is configured; None where they do not."""
+    bills: bool = False
+    """Whether the meters commit to their readings, and the utility fetches that at the end."""
+    roster_changes: tuple[changes.RosterChange, ...] = ()
+    """Who joins, leaves, is replaced or renews its key while the street runs."""
+
+    @property
+    def homes(self) -> int:
+        """Meters that take part at some time; their ids are 1 to this."""
+        return self.meters + len(changes.newcomers(self.roster_changes, self.meters))
+
+    @property
+    def least_meters(self) -> int:
+        """The smallest N of a roster."""
+        return min(changes.sizes(self.roster_changes, self.meters))
 
     def board(self, index: int) -> str:
         """The board that this meter runs on."""
@@ -85,8 +106,13 @@ class StreetSettings:
 
     @property
     def shown_home(self) -> int:
-        """Index of the meter whose home is drawn: the first whose storage can be read at will."""
-        return next((i for i in range(self.meters) if i not in self.ports), 0)
+        """Index of the meter whose home is drawn: the first whose storage can be read at will.
+
+        And that stays in the street, if there is one.
+        """
+        changed = {change.meter_id - 1 for change in self.roster_changes}
+        readable = [i for i in range(self.meters) if i not in self.ports]
+        return next((i for i in readable if i not in changed), readable[0] if readable else 0)
 
     @property
     def cap_wh(self) -> int:
@@ -141,10 +167,17 @@ class StreetSettings:
             "meters that may collude (T)": str(s.colluders),
             "noise": _noise(s),
             "delta per slot": self._described_delta(),
+            "homes' privacy cap": "none" if s.privacy_cap is None else str(s.privacy_cap),
             "messages leave": "when they are ready: the host's clock is replayed, so their time "
             "may tell of the noise drawn",
             "meters run on": _hosts(s),
+            **_described_changes(s),
         }
+
+
+def _described_changes(settings: StreetSettings) -> dict[str, str]:
+    said = [f"slot {c.slot}: {c.action} {c.meter_id}" for c in settings.roster_changes]
+    return {"roster changes": ", ".join(said)} if said else {}
 
 
 def _noise(settings: StreetSettings) -> str:
@@ -212,15 +245,18 @@ def check(settings: StreetSettings) -> None:
     """
     s = settings
     check_size(s.meters, s.slots)
-    if s.meters - s.missing - s.colluders < 1:
+    changes.check(s.roster_changes, s.meters, s.slots)
+    _check_renewals(s)
+    least = s.least_meters
+    if least - s.missing - s.colluders < 1:
         raise HushmeterError(
-            f"{s.meters} meters with M = {s.missing} and T = {s.colluders} leave nobody honest",
+            f"{least} meters with M = {s.missing} and T = {s.colluders} leave nobody honest",
             hint="lower --tolerate or --colluders, or take more --meters",
         )
-    if s.missing and 2 * s.missing + s.colluders >= s.meters:
+    if s.missing and 2 * s.missing + s.colluders >= least:
         raise HushmeterError(
             f"2 M + T = {2 * s.missing + s.colluders} must be below the number of meters, "
-            f"{s.meters}: else two different sets of silent meters could both be answered",
+            f"{least}: else two different sets of silent meters could both be answered",
             hint=f"take at least {2 * s.missing + s.colluders + 1} --meters, or fewer --dropouts",
         )
     shorter, longer = sorted((s.load.row_s, s.slot_s))
@@ -232,7 +268,7 @@ def check(settings: StreetSettings) -> None:
         )
     _check_battery(s)
     _check_ports(s)
-    s.load.home(s.meters - 1, s.meters)
+    s.load.home(s.homes - 1, s.homes)
     rows = -(-s.slots * s.slot_s // s.load.row_s)
     if s.load.homes > 1 and rows > s.load.rows:
         raise HushmeterError(
@@ -241,8 +277,30 @@ def check(settings: StreetSettings) -> None:
         )
 
 
+def _check_renewals(settings: StreetSettings) -> None:
+    """A meter that is off can make no key."""
+    for change in settings.roster_changes:
+        if change.action == changes.RENEW and _is_away(settings, change.meter_id, change.slot - 1):
+            raise HushmeterError(
+                f"meter {change.meter_id} is away in slot {change.slot - 1}, when it would have to "
+                "make its new key",
+                hint="renew another meter's key, or in another slot",
+            )
+
+
+def _is_away(settings: StreetSettings, meter_id: int, slot: int) -> bool:
+    return any(
+        absence.meter_index + 1 == meter_id and absence.from_slot <= slot < absence.until_slot
+        for absence in settings.absences
+    )
+
+
 def _check_ports(settings: StreetSettings) -> None:
     """What cannot be asked of boards that are somebody's."""
+    if settings.ports and settings.roster_changes:
+        raise HushmeterError(
+            "--roster-changes is for emulated meters; boards on --port keep the street's one roster"
+        )
     if settings.provision_pairs and any(seat.is_own for seat in settings.ports.values()):
         raise HushmeterError(
             "a board that keeps its own key agrees on its pair secrets itself",

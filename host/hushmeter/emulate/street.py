@@ -30,7 +30,8 @@ from hushmeter.cluster.roster import Authority, SignedRoster
 from hushmeter.cluster.store import Store
 from hushmeter.cluster.supplier import Supplier
 from hushmeter.devices import meter_plan
-from hushmeter.emulate import guests, plans
+from hushmeter.emulate import billing, guests, plans
+from hushmeter.emulate.epochs import Epochs
 from hushmeter.emulate.gathered import FIRST_SLOT, Gathered, battery_log, home_log
 from hushmeter.emulate.meters import MakeMeter, StreetMeter
 from hushmeter.emulate.settings import ANSWER, REPORT, StreetSettings, check
@@ -66,12 +67,15 @@ class StreetRun:
         The JSON object of ``hushmeter emulate --json``.
     report:
         The same with all that the pictures need.
+    bills:
+        What the meters committed to; None where they make no commitments.
     """
 
     summary: dict[str, Any]
     report: StreetReport
     roster: SignedRoster
     figures: dict[str, float] = field(default_factory=dict)
+    bills: billing.Bills | None = None
 
 
 @contextmanager
@@ -126,11 +130,25 @@ class Street:
         files = plans.storages(
             settings, self._authority.public_key, self._supplier.public_key, self._secret
         )
+        self._home_keys = billing.keys(settings) if settings.bills else {}
+        if settings.bills:
+            billing.equip(files, settings, self._home_keys, self._authority.public_key)
         allow_meters(settings.meters)
         self._meters = {
             index + 1: StreetMeter(index + 1, index, make_meter(index, files[index]))
             for index in range(settings.meters)
         }
+        self._epochs = Epochs(
+            settings,
+            self._authority,
+            self._supplier.public_key,
+            self._meters,
+            make_meter,
+            dict(enumerate(files[settings.meters :], settings.meters + 1)),
+            self._events,
+        )
+        self._refed: set[int] = set()
+        self._run_slots: list[tuple[SignedRoster, Slot]] = []
 
     def _secret(self, purpose: str) -> bytes:
         seed = self._settings.seed
@@ -155,15 +173,26 @@ class Street:
             with self._timed("enrolment"):
                 roster = self._enrol(hellos)
             self._aggregator = Aggregator(self._store, self._supplier, roster)
+            self._epochs.start(roster)
             with self._timed("slots"):
                 for t in range(self._settings.slots):
                     self._slot(t)
                     self._progress("slots", t + 1, self._settings.slots)
             modes = self._modes_in_force()
-            return self._gather(roster, modes)
+            bills = self._bills()
+            run = self._gather(roster, modes)
+            if bills is not None:
+                run.bills, run.summary["bills"] = bills, bills.summary()
+            return run
         finally:
-            for meter in self._meters.values():
-                meter.kill()
+            self._epochs.close()
+
+    def _bills(self) -> billing.Bills | None:
+        if not self._settings.bills:
+            return None
+        roster = self._aggregator.roster
+        found = billing.collect(self._links(), self._settings.street, roster, self._supplier)
+        return billing.Bills(self._home_keys, found, self._authority.public_key)
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -172,7 +201,8 @@ class Street:
         self._timings[what] = time.perf_counter() - began
 
     def _links(self) -> dict[int, Link]:
-        return {m.meter_id: m.link for m in self._meters.values() if m.link is not None}
+        meters = self._epochs.active().values()
+        return {m.meter_id: m.link for m in meters if m.link is not None}
 
     def _enrol(self, hellos: Mapping[int, Message]) -> SignedRoster:
         s = self._settings
@@ -189,9 +219,12 @@ class Street:
 
     def _slot(self, t: int) -> None:
         number = self._begin.first_slot + t
+        self._change_roster(t)
         self._come_back(t)
+        self._epochs.prepare(t + 1)
         self._die(t, REPORT)
         slot = self._aggregator.open(number)
+        self._run_slots.append((self._aggregator.roster, slot))
         self._take(self._scripts(t), messages.REPORT_ROUND)
         self._tell_who_went(t, slot)
         self._die(t, ANSWER)
@@ -200,6 +233,12 @@ class Street:
         self._tell_who_went(t, slot)
         if slot.state == VOID:
             self._events.append((t, None, SLOT_VOID))
+
+    def _change_roster(self, t: int) -> None:
+        now_s = self._begin.start_s + t * self._settings.slot_s
+        if self._epochs.begin(t, now_s, self._aggregator):
+            # A new roster forgets the rows that a meter was fed.
+            self._refed |= self._links().keys()
 
     def _answer(self, number: int) -> None:
         announced = self._aggregator.announce(number)
@@ -213,7 +252,7 @@ class Street:
         back = [
             self._meters[absence.meter_index + 1]
             for absence in self._settings.absences
-            if absence.until_slot == t
+            if absence.until_slot == t and absence.meter_index + 1 in self._epochs.active()
         ]
         for meter in back:
             meter.start()
@@ -230,6 +269,9 @@ class Street:
         enrolment.witness({m: link for m, link in links.items() if not self._meters[m].board})
         now_s = self._begin.start_s + t * self._settings.slot_s
         self._run({m: [("advance", {"now_s": now_s})] for m in links})
+        for meter_id, link in links.items():
+            if not self._meters[meter_id].board:
+                self._epochs.catch_up(meter_id, link)
         rules = self._aggregator.roster.device
         for slot in [s for s in self._aggregator.slots.values() if s.state == VOID]:
             if now_s > rules.slot_start_s(slot.number + 1) + rules.expiry_s:
@@ -273,15 +315,16 @@ class Street:
         s, load = self._settings, self._settings.load
         begin_s, end_s = t * s.slot_s, (t + 1) * s.slot_s
         first = self._rows_fed.get(meter_id, 0)
-        if meter_id in self._back:
+        if meter_id in self._back | self._refed:
             self._back.discard(meter_id)
+            self._refed.discard(meter_id)
             first = begin_s // load.row_s
         last = -(-end_s // load.row_s)
         self._rows_fed[meter_id] = last
         out: list[Request] = []
         for row in range(first, last, _ROWS_A_FRAME):
             count = min(_ROWS_A_FRAME, last - row)
-            rows = meter_rows(load, meter_id - 1, s.meters, row, count)
+            rows = meter_rows(load, meter_id - 1, s.homes, row, count)
             fields = {
                 "start_s": self._begin.start_s + row * load.row_s,
                 "row_s": load.row_s,
@@ -335,10 +378,12 @@ class Street:
 
     def _home_logs(self) -> dict[int, dict[int, int]]:
         """What the homes know, by meter; without those of boards that are not there."""
-        logs = {}
-        for done, meter in enumerate(self._meters.values(), 1):
+        logs: dict[int, dict[int, int]] = {}
+        devices = [*self._epochs.retired, *self._meters.values()]
+        for done, meter in enumerate(devices, 1):
             try:
-                logs[meter.meter_id] = home_log(meter.emulated.files())
+                known = logs.get(meter.meter_id, {})
+                logs[meter.meter_id] = known | home_log(meter.emulated.files())
             except HushmeterError as error:
                 if meter.board is None:
                     raise
@@ -347,12 +392,14 @@ class Street:
                     f"{error.message}"
                 )
             if self._settings.ports:
-                self._progress("reading homes", done, len(self._meters))
+                self._progress("reading homes", done, len(devices))
         return logs
 
     def _gather(self, roster: SignedRoster, modes: list[str]) -> StreetRun:
         home_logs = self._home_logs()
-        gathered = Gathered(self._settings, self._aggregator, home_logs)
+        gathered = Gathered(
+            self._settings, self._aggregator, home_logs, self._run_slots, self._epochs.told
+        )
         summary = gathered.summary(modes)
         summary["messages_refused"] += self._refused
         if self._settings.ports:
@@ -378,7 +425,7 @@ class Street:
             slot_s=self._settings.slot_s,
             band_wh=gathered.bands(),
             home_name=self._settings.load.names[
-                self._settings.load.home(shown, self._settings.meters)[0]
+                self._settings.load.home(shown, self._settings.homes)[0]
             ],
             home_times_s=steps["start_s"] - start_s,
             home_demand_w=steps["demand_w"],
@@ -394,7 +441,7 @@ class Street:
             timings=self._timings,
             home_column=shown,
             home_capacity_wh=None if battery.is_none else battery.capacity_wh,
-            meter_ids=list(self._meters),
+            meter_ids=list(range(1, self._settings.homes + 1)),
         )
         return StreetRun(summary, report, roster, self._figures())
 

@@ -40,7 +40,21 @@ DIED_BEFORE_ANSWER = "died before the answer"
 CAME_BACK = "came back"
 SLOT_VOID = "slot void"
 SLOT_COMPLETED = "slot completed"
-EVENTS = (DIED_BEFORE_REPORT, DIED_BEFORE_ANSWER, CAME_BACK, SLOT_VOID, SLOT_COMPLETED)
+JOINED = "joined the street"
+LEFT = "left the street"
+REPLACED = "was replaced"
+RENEWED = "renewed its key"
+EVENTS = (
+    DIED_BEFORE_REPORT,
+    DIED_BEFORE_ANSWER,
+    CAME_BACK,
+    SLOT_VOID,
+    SLOT_COMPLETED,
+    JOINED,
+    LEFT,
+    REPLACED,
+    RENEWED,
+)
 
 VISIBLE_CHANGE_W = 20
 """A change of power that an observer would call an event."""
@@ -123,7 +137,7 @@ class StreetReport:
             setattr(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         _check_summary(self.summary)
         if not self.meter_ids:
-            self.meter_ids = list(range(1, self.meters + 1))
+            self.meter_ids = list(range(1, int(self.summary["meters"]) + 1))
         _check_lengths(self)
         _check_names(self)
         self.events = sorted(self.events, key=lambda event: event[0])
@@ -134,7 +148,8 @@ class StreetReport:
 
     @property
     def meters(self) -> int:
-        return int(self.summary["meters"])
+        """Who ever took part: the columns of `words`."""
+        return len(self.meter_ids)
 
     @property
     def insecure(self) -> list[str]:
@@ -214,9 +229,8 @@ def _check_lengths(report: StreetReport) -> None:
     for name, values in per_slot.items():
         if len(values) != report.slots:
             raise HushmeterError(f"{name} has {len(values)} entries for {report.slots} slots")
-    if any(len(row) != report.meters for row in report.words) or (
-        len(report.meter_ids) != report.meters
-    ):
+    too_few = report.meters < report.summary["meters"]
+    if too_few or any(len(row) != report.meters for row in report.words):
         raise HushmeterError(f"words and meter_ids need one column for each of {report.meters}")
     steps = {
         len(report.home_times_s),

@@ -78,6 +78,7 @@ def summary_rows(report: StreetReport) -> list[SummaryRow]:
         SummaryRow("Meters", f"{report.meters:,}"),
         *_board_rows(report),
         SummaryRow("Slots", f"{report.slots:,}", f"of {_duration(report.slot_s)} each"),
+        *_roster_rows(report),
         *_outcome_rows(report),
         *_error_rows(report),
         SummaryRow(
@@ -88,12 +89,38 @@ def summary_rows(report: StreetReport) -> list[SummaryRow]:
             f"{summary.get('flagged_readings', 0):,}",
             "the load had no reading for part of the slot",
         ),
+        *_cap_rows(report),
         SummaryRow(
             "Messages refused", f"{summary['messages_refused']:,}", "late, repeated or not valid"
         ),
         _noise_check_row(report),
         SummaryRow("Transcript", str(summary["transcript_sha256"]), "SHA-256"),
     ]
+
+
+def _roster_rows(report: StreetReport) -> list[SummaryRow]:
+    """The rosters after the first, and what each changed."""
+    epochs = report.summary.get("epochs", [])[1:]
+    rows = []
+    for epoch in epochs:
+        what = [
+            f"{', '.join(map(str, epoch[key]))} {key}"
+            for key in ("joined", "left", "replaced", "renewed")
+            if epoch[key]
+        ]
+        value = f"epoch {epoch['epoch']} from slot {epoch['from_slot']}"
+        rows.append(SummaryRow("Roster", value, f"{'; '.join(what)}: {epoch['meters']} meters"))
+    return rows
+
+
+def _cap_rows(report: StreetReport) -> list[SummaryRow]:
+    """The totals that hold reports of homes whose privacy cap is reached."""
+    flagged = report.summary.get("over_budget", [])
+    slots = [slot for slot, meters in enumerate(flagged) if meters]
+    if not slots:
+        return []
+    most = f"{max(flagged)} homes at most in a total; slot {slot_list(slots)}"
+    return [SummaryRow("Totals past a privacy cap", f"{len(slots):,}", most)]
 
 
 def _board_rows(report: StreetReport) -> list[SummaryRow]:
