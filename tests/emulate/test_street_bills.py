@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hushmeter.cli import main
 from hushmeter.crypto.keyfiles import read_private
@@ -20,6 +18,7 @@ from hushmeter.emulate.settings import STREET
 from hushmeter.market.bills import commitments, files
 from hushmeter.market.bills.files import LeavesFile, PublicKeyFile
 from tests.emulate import oracle
+from tests.market.bill_kit import pem
 
 METERS, SLOTS, SLOT_S = 3, 6, 600
 MIDNIGHT_S = 1_704_067_200
@@ -82,12 +81,6 @@ def test_every_home_and_the_utility_have_the_same_signed_commitments(
     assert left == []
 
 
-def pem(path: Path, seed: bytes) -> Path:
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path
-
-
 def tariff(folder: Path, authority: Path) -> Path:
     """A time of use, signed by a utility and published by the street's authority."""
     bands = [(0, NIGHT), (DAY_FROM_SLOT * SLOT_S, DAY)]
@@ -114,62 +107,67 @@ def known_amount(load: Path) -> int:
     return sum(price * (wh or 0) for price, wh in zip(prices, known, strict=True))
 
 
-def test_a_meters_bill_is_that_of_its_load_and_a_changed_leaf_is_named(
-    street: tuple[Path, Any], tmp_path: Path
-) -> None:
-    folder = street[0]
-    bills = folder / "out" / "bills"
-    authority = pem(tmp_path / "authority.pem", derived_seed("s", "authority"))
-    terms = tariff(tmp_path, authority)
-    (tmp_path / "home").mkdir()
-    meter = ("--street", folder / "out", "--meter", 1, "--certify", authority)
-    fetched = run("bill", "fetch", *meter, "--out", tmp_path / "home")
-    leaves, total = tmp_path / "home" / "leaves-1.json", tmp_path / "total.json"
-    common = ("--tariff", terms, "--authority", authority)
+@dataclass(frozen=True)
+class Billed:
+    """What home 1 fetched and opened, and what it is checked with."""
+
+    leaves: Path
+    total: Path
+    amount_micro: int
+    meter_key: str
+    bills: Path
+    common: tuple[object, ...]
+
+    def verify(self, total: Path, leaves: Path, *more: object, code: int = 0) -> Any:
+        public = ("--public", self.bills / "home-1.json", "--insecure")
+        arguments = (total, "--leaves", leaves, *self.common, *public, *more)
+        return run("bill", "verify", *arguments, code=code)
+
+
+@pytest.fixture(scope="module")
+def billed(street: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory) -> Billed:
+    """The bill of home 1, by the commands: fetched from its meter, then opened."""
+    folder, out = tmp_path_factory.mktemp("home"), street[0] / "out"
+    authority = pem(folder / "authority.pem", derived_seed("s", "authority"))
+    common = ("--tariff", tariff(folder, authority), "--authority", authority)
+    meter = ("--street", out, "--meter", 1, "--certify", authority)
+    fetched = run("bill", "fetch", *meter, "--out", folder)
+    leaves, total = folder / "leaves-1.json", folder / "total.json"
     made = run(
-        "bill", "total", leaves, "--key", bills / "home-1.key", *common, "--home",
-        tmp_path / "home", "--first-slot", FIRST_SLOT, "--last-slot", LAST_SLOT, "--out", total,
+        "bill", "total", leaves, "--key", out / "bills" / "home-1.key", *common, "--home", folder,
+        "--first-slot", FIRST_SLOT, "--last-slot", LAST_SLOT, "--out", total,
     )  # fmt: skip
-    assert made["amount_micro"] == known_amount(folder / "load.csv")
+    key = fetched["meter_key"]
+    return Billed(leaves, total, made["amount_micro"], key, out / "bills", common)
 
-    public = ("--public", bills / "home-1.json", "--insecure")
-    by_home = run("bill", "verify", total, "--leaves", leaves, *common, *public)
-    key = ("--meter-key", fetched["meter_key"])
-    issue = ("--issue", tmp_path / "bill.json")
-    # The utility's own copy: it knows the meter's key from the authority, and needs no certificate.
-    own = bills / "leaves-1.json"
-    by_utility = run("bill", "verify", total, "--leaves", own, *common, *public, *key, *issue)
-    assert by_home == by_utility
-    assert (by_home["verified"], by_home["amount_micro"]) == (True, made["amount_micro"])
-    checked = ("bill", "verify", total, "--leaves", leaves, *common, *public)
-    assert run(*checked, "--bill", tmp_path / "bill.json")["verified"]
 
-    for name, at, change in CHANGES:
-        changed = json.loads(leaves.read_text())
-        change(changed["leaves"][at])
-        (tmp_path / "changed.json").write_text(json.dumps(changed))
-        wrong = ("--leaves", tmp_path / "changed.json", *common, *public)
-        found = run("bill", "verify", total, *wrong, code=1)
-        assert (found["verified"], found["step"]) == (False, name)
-    # A reading that was changed in the total is no less one.
-    changed = json.loads(total.read_text())
-    opened = changed["registers"]["import"]
+def test_a_meters_bill_is_that_of_its_load_to_home_and_utility(
+    street: tuple[Path, Any], billed: Billed, tmp_path: Path
+) -> None:
+    assert billed.amount_micro == known_amount(street[0] / "load.csv") > 0
+    by_home = billed.verify(billed.total, billed.leaves)
+    # The utility's own copy: it knows the meter's key otherwise, and needs no certificate.
+    own, bill = billed.bills / "leaves-1.json", tmp_path / "bill.json"
+    key = ("--meter-key", billed.meter_key)
+    assert billed.verify(billed.total, own, *key, "--issue", bill) == by_home
+    assert (by_home["verified"], by_home["amount_micro"]) == (True, billed.amount_micro)
+    assert billed.verify(billed.total, billed.leaves, "--bill", bill) == by_home
+    assert billed.verify(billed.total, own, code=1)["step"] == "signer"
+
+
+def test_a_changed_reading_is_named_and_so_is_a_changed_total(
+    billed: Billed, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.json"
+    for step, field in (("leaf", "c"), ("leaf", "leaf")):
+        said = json.loads(billed.leaves.read_text())
+        leaf = said["leaves"][3]
+        leaf[field] = leaf[field][:-1] + ("1" if leaf[field][-1] == "0" else "0")
+        changed.write_text(json.dumps(said))
+        found = billed.verify(billed.total, changed, code=1)
+        assert (found["verified"], found["step"], found["slot"]) == (False, step, leaf["slot"])
+    said = json.loads(billed.total.read_text())
+    opened = said["registers"]["import"]
     opened["total"] = str(int(opened["total"]) + NIGHT)
-    (tmp_path / "changed.json").write_text(json.dumps(changed))
-    wrong = ("--leaves", leaves, *common, *public)
-    assert run("bill", "verify", tmp_path / "changed.json", *wrong, code=1)["step"] == "total"
-
-
-def _square(leaf: dict[str, Any]) -> None:
-    """Twice the reading, to anybody who may read it."""
-    leaf["c"] = leaf["c"][:-1] + ("0" if leaf["c"][-1] != "0" else "1")
-
-
-def _rehash(leaf: dict[str, Any]) -> None:
-    leaf["leaf"] = leaf["leaf"][::-1]
-
-
-CHANGES: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
-    ("leaf", 3, _square),
-    ("leaf", 0, _rehash),
-]
+    changed.write_text(json.dumps(said))
+    assert billed.verify(changed, billed.leaves, code=1)["step"] == "total"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushmeter.cli import main
+from hushmeter.crypto.paillier import generate
 from hushmeter.emulate.market_day import (
     UTILITY,
     DayHome,
@@ -219,3 +221,17 @@ def test_a_days_noise_is_named_and_moves_the_sums() -> None:
     found = json.loads(result.stdout)
     assert found["epsilon"] == "8"
     assert found["void_intervals"] == [] and found["sums_right"] is False
+
+
+def test_a_ring_of_meters_gives_the_transcript_of_masked_words(run: DayRun, tmp_path: Path) -> None:
+    """A key of 1024 bits, which the seed allows; home 4 is away in one interval, home 2 dies."""
+    settings = replace(run.settings, ring=generate(1024, insecure=True))
+    ring = MarketDay(settings, street_meters(settings.street(), tmp_path)).run()
+    assert ring.shares_agree and ring.shares_checked == run.shares_checked
+    for ours, masked in zip(ring.intervals, run.intervals, strict=True):
+        if masked.outcome.clearing is not None:
+            assert ours.outcome.entry == masked.outcome.entry
+    found = summary(ring)
+    assert found["backend"] == "paillier-ring" and found["void_intervals"] == [DIES]
+    assert found["void_reasons"] == ["the ring is broken: a home did not say its part"]
+    assert found["sums_right"] is True

@@ -7,19 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from hushmeter.cli import main
+from hushmeter.devices.meter_plan import derived_seed
 from hushmeter.emulate.meters import street_meters
 from hushmeter.market import transcript
-from hushmeter.market.bills import files, tariffs
-from hushmeter.market.bills.failures import Failure
-from hushmeter.market.bills.files import BillFile, LeavesFile, PublicKeyFile, TotalFile
+from hushmeter.market.bills import files
+from hushmeter.market.bills.files import BillFile, TotalFile
 from hushmeter.market.bills.prices import market_prices
-from hushmeter.market.bills.verifying import Evidence, verify_total
 from hushmeter.web import homefolder, livestreet, operatorfolder
 from hushmeter.web.homefolder import HomeFolder
 from hushmeter.web.livebills import PRIVATE_KEY, SAMPLE
 from hushmeter.web.livestreet import Folders, LiveStreet
+from tests.market.bill_kit import pem
 
+SEED = "live bills"
 SLOTS = 3
 FIRST = 1 + 7 * livestreet.DAY + 1
 """Of the first bill: after the sample's week, and a slot that is before the market's first."""
@@ -30,7 +33,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """What a street of four meters leaves that billed three slots after five intervals."""
     found = Folders(tmp_path_factory.mktemp("live"))
     settings = livestreet.settings_of(4, SLOTS + 2, found)
-    settings = replace(settings, bill_slots=SLOTS, seed="live bills")
+    settings = replace(settings, bill_slots=SLOTS, seed=SEED)
     street = LiveStreet(settings, street_meters(settings.street(), found.meters), found)
     said: list[str] = []
     street.notice = said.append
@@ -81,26 +84,48 @@ def test_the_utility_has_what_it_verifies_by_and_nothing_that_opens_a_slot(
     assert files.read(theirs, BillFile) == files.read(own, BillFile)
 
 
-def test_a_transcript_that_others_do_not_have_is_caught(folders: Folders, tmp_path: Path) -> None:
+def bill(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments), "--json"])
+
+
+def test_a_transcript_that_the_street_never_had_is_caught(folders: Folders, tmp_path: Path) -> None:
     folder = folders.operator / homefolder.BILLS / "day-01"
-    record = folder / homefolder.TRANSCRIPTS / "market.json"
+    authority = pem(tmp_path / "authority.pem", derived_seed(SEED, "authority"))
+    common: list[object] = ["--leaves", folder / homefolder.LEAVES, "--insecure"]
+    common += ["--public", folder / homefolder.KEY, "--tariff", folder / homefolder.TARIFF]
+    common += ["--authority", authority, "--transcript"]
+    record, path = folder / homefolder.TRANSCRIPTS / "market.json", folder / homefolder.TOTAL
+    right = bill("bill", "verify", path, *common, record)
+    assert right.exit_code == 0 and json.loads(right.stdout)["verified"], right.output
+
+    # A record that is consistent in itself: an interval is void and costs the fallback price.
     raw = json.loads(record.read_text())
-    # Consistent in itself: an interval is void, so that its slot takes the fallback price.
-    first = raw["intervals"][0]["interval"]
-    raw["intervals"][0] = {"interval": first, "void": "too few homes"}
-    changed = tmp_path / "market.json"
+    raw["intervals"][0] = {"interval": raw["intervals"][0]["interval"], "void": "too few homes"}
+    changed = tmp_path / "changed.json"
     changed.write_bytes(transcript.written(raw["intervals"]))
-    evidence = Evidence(
-        files.read(folder / homefolder.LEAVES, LeavesFile),
-        files.read(folder / homefolder.KEY, PublicKeyFile),
-        bytes.fromhex(HomeFolder(folders.home).about.authority),
-        insecure=True,
-    )
-    total = files.read(folder / homefolder.TOTAL, TotalFile)
-    tariff = files.read(folder / homefolder.TARIFF, tariffs.TariffFile)
-    assert verify_total(total, evidence, tariff, [record]) == int(total.amount_micro)
-    with pytest.raises(Failure, match="^transcript: "):
-        verify_total(total, evidence, tariff, [changed])
+
+    def failing(total: Path) -> tuple[str, str]:
+        done = bill("bill", "verify", total, *common, changed)
+        assert done.exit_code == 1, done.output
+        found = json.loads(done.stdout)
+        return found["step"], found["reason"]
+
+    assert failing(path) == ("transcript", "the total was made from other transcripts")
+    total = files.read(path, TotalFile)
     total.transcripts_sha256 = market_prices([changed])[1]
-    with pytest.raises(Failure, match="^total: "):
-        verify_total(total, evidence, tariff, [changed])
+    (tmp_path / "total.json").write_bytes(files.written(total))
+    step, reason = failing(tmp_path / "total.json")
+    assert step == "transcript" and "is not countersigned by the authority" in reason
+    for seed, street, wanted in (
+        (bytes(32), livestreet.NAME, "transcript"),
+        (derived_seed(SEED, "authority"), "another street", "transcript"),
+        (derived_seed(SEED, "authority"), livestreet.NAME, "total"),
+    ):
+        key = pem(tmp_path / "signing.pem", seed)
+        named = ("--authority", key, "--street", street, "--out", changed)
+        assert bill("market", "countersign", changed, *named).exit_code == 0
+        assert failing(tmp_path / "total.json")[0] == wanted
+    text = changed.read_text().replace('"price":', '"price":1', 1)
+    changed.write_text(text)
+    done = bill("bill", "verify", path, *common, changed)
+    assert (done.exit_code, done.stdout) == (2, "") and "digest" in done.stderr

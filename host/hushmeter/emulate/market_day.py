@@ -2,7 +2,7 @@
 
 Every meter is the real firmware. The host plays the homes (it gives each meter its responses over
 the home's own link, and lets the home live at the price), the power, the authority and the
-supplier, who sees masked words only. What is true is known from the homes played, and what a home
+supplier, who sees masked words only, or in a ring sealed letters and one ciphertext. What is true is known from the homes played, and what a home
 got from its own record on its meter's storage, which no message carries.
 
 An interval is asked for while the one before it runs. One that is void takes the fallback price,
@@ -15,7 +15,7 @@ import secrets
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +25,7 @@ from hushfw.market import HOME_FILE, HOME_RECORD
 from hushmeter.cluster import enrolment
 from hushmeter.cluster.roster import Authority, SignedRoster
 from hushmeter.cluster.supplier import Supplier
+from hushmeter.crypto.paillier import PrivateKey
 from hushmeter.devices import meter_plan
 from hushmeter.emulate import plans
 from hushmeter.emulate.guests import Beginning
@@ -37,14 +38,18 @@ from hushmeter.link.group import Outcome, Request, run_scripts
 from hushmeter.loads.synthetic import synthetic_street
 from hushmeter.market import transcript
 from hushmeter.market.curves import DEMAND, SUPPLY, gather
+from hushmeter.market.meter_ring import RingSession, ring_on_a_meter
 from hushmeter.market.meter_session import MeterInterval, MeterSession
 from hushmeter.market.meters import MarketSupplier, MarketTerms, set_requests
 from hushmeter.market.responses import Responses
+from hushmeter.market.ring import OWNER
 from hushmeter.market.wholesale import Step, supply_wh
 
 UTILITY = "utility"
 _SLOT_S = 600
 _SEED = 2013
+_READY_S = 900
+"""A key and its table take an emulated board minutes to check."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -83,6 +88,8 @@ class DaySettings:
         Unix time at which the first interval begins.
     missing:
         M, at least 1.
+    ring:
+        The utility's key, if the sums go round in a Paillier ring; None for masked words.
     """
 
     homes: Sequence[Any]
@@ -100,6 +107,7 @@ class DaySettings:
     provision_pairs: bool = False
     boards: tuple[str, ...] = ()
     noise_sampler: str = "exact"
+    ring: PrivateKey | None = None
 
     def street(self) -> StreetSettings:
         """The street that the meters are provisioned and enrolled for.
@@ -170,6 +178,7 @@ class MarketDay:
         self._street = settings.street()
         self._progress = progress or (lambda what, done, total: None)
         self._authority = Authority(self._secret("authority"))
+        encryption = self._encryption()
         self._supplier = Supplier(self._secret("supplier"))
         self._first = settings.start_s // settings.terms.interval_s
         files = plans.storages(
@@ -177,10 +186,21 @@ class MarketDay:
         )
         allow_meters(len(files))
         self._meters = {
-            index + 1: StreetMeter(index + 1, index, make_meter(index, made))
+            index + 1: StreetMeter(index + 1, index, make_meter(index, {**made, **encryption}))
             for index, made in enumerate(files)
         }
         self._events: list[tuple[int, int, str]] = []
+
+    def _encryption(self) -> Mapping[str, bytes]:
+        """The utility's key and its table as files of every meter, where the sums go in a ring."""
+        key = self._settings.ring
+        if key is None:
+            return {}
+        authority, insecure = self._authority.public_key, self._settings.seed is not None
+        made = ring_on_a_meter(key.public(OWNER, authority), authority, insecure=insecure)
+        terms = {**self._settings.terms.on_meter(), "ring": dict(made.settings or {})}
+        self._street = replace(self._street, market=terms)
+        return made.files
 
     def _secret(self, purpose: str) -> bytes:
         if self._settings.seed is None:
@@ -204,6 +224,10 @@ class MarketDay:
             keys = self._supplier.meter_keys(roster)
             supplier = MarketSupplier(keys, roster, self._settings.terms)
             rows, total = [], len(self._settings.wholesale)
+            session = self._session(supplier, 0)
+            if isinstance(session, RingSession):
+                self._progress("checking the utility's key", 0, 1)
+                session.wait(self._first, _READY_S)
             for k in range(total):
                 rows.append(self._interval(k, supplier))
                 self._progress("intervals", k + 1, total)
@@ -247,9 +271,7 @@ class MarketDay:
             for index, home in enumerate(self._settings.homes)
         }
         self._prepare(number, responses)
-        session = MeterSession(
-            supplier, self._run, self._settings.counts, lambda: self._power(k, ANSWER)
-        )
+        session = self._session(supplier, k)
         cost = self._settings.wholesale[k]
         grid = self._settings.grid
         offer = supply_wh(cost, self._settings.steps, grid)
@@ -258,6 +280,16 @@ class MarketDay:
         self._judge(row, responses)
         self._live(k, row, responses)
         return row
+
+    def _session(self, supplier: MarketSupplier, k: int) -> MeterSession:
+        settings = self._settings
+
+        def between() -> None:
+            self._power(k, ANSWER)
+
+        if settings.ring is None:
+            return MeterSession(supplier, self._run, settings.counts, between)
+        return RingSession(supplier, self._run, settings.ring, settings.counts, between)
 
     def _power(self, k: int, phase: str) -> None:
         """Meters that come back before an interval, and those that die before this phase of it."""
@@ -361,6 +393,7 @@ def summary(run: DayRun) -> dict[str, Any]:
         "sums_right": all(row.right for row in cleared),
         "shares_agree": run.shares_agree,
         "shares_checked": run.shares_checked,
+        "backend": "masked" if run.settings.ring is None else "paillier-ring",
         "epsilon": None if run.settings.terms.epsilon is None else str(run.settings.terms.epsilon),
         "bytes_a_meter_and_interval": float(np.mean([one.bytes for one in outcomes])) / meters,
         "seconds_an_interval": float(np.median([one.seconds for one in outcomes])),

@@ -138,7 +138,8 @@ class LiveBills:
             ends=(calendar.first_slot, last_slot),
             bounds=Bounds(min(grid), max(grid)),
             rate=Market(fallback, calendar.slot_s, countersigned=True),
-            least_slots=calendar.slots,
+            # An hour or two that were not measured do not keep a day from being billed.
+            least_slots=calendar.slots - calendar.slots // 12,
         )
         ends = calendar.sample()
         tariff = self._signed(

@@ -16,6 +16,7 @@ from hushmeter.cli.market.clear import caps_option, epsilon_option
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
+    from hushmeter.crypto.paillier import PrivateKey
     from hushmeter.emulate.market_day import DayRun, DaySettings
 
 _FILE = click.Path(path_type=Path)
@@ -62,6 +63,10 @@ _CAPS_WH = (8000, 8000)
 @click.option(
     "--board", default="unix", show_default=True, metavar="BOARD[:K]",
     help="Run K of the meters on this emulated board, as hushmeter emulate.",
+)  # fmt: skip
+@click.option(
+    "--backend", type=click.Choice(("masked", "paillier-ring")), default="masked",
+    show_default=True, help="How the meters' curves are summed.",
 )  # fmt: skip
 @epsilon_option
 @caps_option
@@ -138,7 +143,23 @@ def _settings(given: dict[str, Any]) -> DaySettings:
         provision_pairs=meters > _PAIRS_BY_HAND,
         boards=boards_of(given["board"], meters),
         noise_sampler="bounded" if given["epsilon"] else "exact",
+        ring=_ring_key(given["backend"], meters),
     )
+
+
+def _ring_key(backend: str, meters: int) -> PrivateKey | None:
+    """A new key of the utility's, of 2048 bits."""
+    from hushfw.core.ring import MOST_MEMBERS
+    from hushmeter.crypto.paillier import generate
+
+    if backend == "masked":
+        return None
+    if meters > MOST_MEMBERS:
+        raise HushmeterError(
+            f"--meters {meters}: a ring of meters has at most {MOST_MEMBERS}",
+            hint="masked words sum a thousand",
+        )
+    return generate(2048)
 
 
 def _tolerated(given: dict[str, Any], meters: int) -> int:
