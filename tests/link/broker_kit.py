@@ -145,7 +145,11 @@ class Certificates:
 
 
 class Line:
-    """A TCP line to the broker; cut, it says nothing and lets nothing through, as a dead radio."""
+    """A TCP line to the broker.
+
+    Cut, it says nothing and lets nothing through, as a dead radio; shut, it ends every connection
+    and refuses new ones.
+    """
 
     def __init__(self, to_port: int) -> None:
         self._to_port = to_port
@@ -158,6 +162,20 @@ class Line:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.connections = 0
+        self._writers: list[asyncio.StreamWriter] = []
+
+    def shut(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(10)
+
+    async def _shut(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def reopen(self) -> None:
+        opened = asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self._server = asyncio.run_coroutine_threadsafe(opened, self._loop).result(10)
 
     def cut(self) -> None:
         self._cut.set()
@@ -171,6 +189,7 @@ class Line:
         if self._cut.is_set():
             await asyncio.sleep(3600)
         there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers += [writer, back]
         dead = asyncio.Event()
         await asyncio.gather(self._one_way(reader, back, dead), self._one_way(there, writer, dead))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hushmeter.cli import roster_first
 from hushmeter.cluster.keyfile import fingerprint, read_seed
 from hushmeter.cluster.roster import Authority, Member, SignedRoster
 from hushmeter.cluster.succession import (
@@ -120,6 +121,67 @@ def _print(said: dict[str, Any]) -> None:
         ("authority", said["authority"]),
     ):
         click.echo(f"{name:<15} {value}")
+
+
+@roster.command()
+@click.option("--street", required=True, help="Its name, as the meters were provisioned with.")
+@click.option(
+    "--join", multiple=True, required=True, metavar="KEYFILE|ID:HEX",
+    help="A meter: its id and public key, or a JSON file with meter_id and public_key.",
+)  # fmt: skip
+@click.option("--authority", type=_PATH, required=True, help="The street's private key.")
+@click.option("--supplier", type=_PATH, required=True, help="The supplier's public key, in PEM.")
+@click.option("--slot-s", type=click.IntRange(1), default=1800, show_default=True)
+@click.option("--start-s", type=click.IntRange(1), help="Unix time. [default: the next slot, UTC]")
+@click.option("--tolerate", type=click.IntRange(0), required=True, help="M that may be silent.")
+@click.option("--colluders", type=click.IntRange(1), required=True, help="T that may collude.")
+@click.option("--cap-wh", type=click.IntRange(1), required=True, help="The most a slot may say.")
+@click.option("--epsilon", required=True, help="Per slot; inf: no noise.")
+@click.option("--report-window-s", type=click.IntRange(1), default=60, show_default=True)
+@click.option("--expiry-s", type=click.IntRange(1), default=86400, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
+@json_option
+def first(  # noqa: PLR0913
+    street: str,
+    join: tuple[str, ...],
+    authority: Path,
+    supplier: Path,
+    slot_s: int,
+    start_s: int | None,
+    tolerate: int,
+    colluders: int,
+    cap_wh: int,
+    epsilon: str,
+    report_window_s: int,
+    expiry_s: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Sign the roster that a street begins with.
+
+    Compare the fingerprint of every key with the one that its device shows: what you sign is in
+    the street.
+
+    \b
+    Example:
+      hushmeter roster first --street "Elm Row" --join meter1.json --join meter2.json \\
+        --join meter3.json --join meter4.json --tolerate 1 --colluders 1 --cap-wh 2000 \\
+        --epsilon 1 --authority elm-row.pem --supplier supplier-public.pem --out elm-1.roster
+    """
+    members = [_member("--join", text)[0] for text in join]
+    plan = roster_first.plan_of_options(
+        street,
+        slot_s,
+        start_s,
+        (tolerate, colluders),
+        roster_first.lane(cap_wh, epsilon),
+        (report_window_s, expiry_s),
+    )
+    signed = roster_first.sign(plan, members, authority, supplier, out)
+    said = {"file": str(out), **describe(signed)}
+    if not as_json:
+        _print(said)
+    roster_first.tell(said, members, as_json)
 
 
 @roster.command("next")

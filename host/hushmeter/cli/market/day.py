@@ -85,7 +85,8 @@ def day(out: Path | None, as_json: bool, **given: Any) -> None:
     Each home sets its meter over its own link. The meter makes its curves, masks them, answers the
     set of silent meters once, and works out its own share from the totals that all are told. The
     supplier sees masked words, totals and counts. An interval that cannot be summed takes the
-    fallback price.
+    fallback price. With --backend paillier-ring curves go round in sealed letters, under a new key
+    of 2048 bits that every meter checks first.
 
     \b
     Example:

@@ -152,7 +152,7 @@ class Deliveries:
     def _refused(self, meter_id: int, way: _Way, code: int, wanted: Wanted, now_s: float) -> None:
         """At work: again soon. Too early: ready. Anything else ends it until the next hello."""
         roster = way.rosters[0][0] if way.rosters else None
-        if code == _WRONG_SLOT and roster is not None and roster is wanted.coming:
+        if code == _WRONG_SLOT and roster is not None and roster == wanted.coming:
             self._ready[meter_id] = int(roster.device.epoch)
         elif code in (_BUSY, _WRONG_SLOT):
             way.again_s = now_s + way.pause_s
@@ -198,13 +198,14 @@ def _plan(meter_id: int, epoch: int, known: int, wanted: Wanted) -> list[tuple[S
         return []
     if not known:
         return [(roster, "roster_commit") for roster in used]
+    epochs = [roster.device.epoch for roster in used]
     newest = int(wanted.in_use.device.epoch)
     # The one in use is sent to a meter that only passed it, too.
     missed = [*wanted.after(min(known, newest - 1) if epoch < newest else known)]
     if wanted.coming is not None:
         missed.append(wanted.coming)
     return [
-        (roster, "roster_commit" if any(roster is one for one in used) else "roster_pass")
+        (roster, "roster_commit" if roster.device.epoch in epochs else "roster_pass")
         for roster in missed
-        if roster.device.epoch <= used[-1].device.epoch
+        if roster.device.epoch <= epochs[-1]
     ]

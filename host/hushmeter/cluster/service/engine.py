@@ -304,6 +304,7 @@ class Engine:
             "slots_void": states["void"],
             "refused": sum(refused.values()),
             "refused_by_code": dict(sorted(refused.items())),
+            "rosters_refused": sum(s.rosters_refused for s in served),
             "requests_repeated": sum(s.conversations.repeated for s in served),
             "requests_dropped": sum(s.conversations.dropped for s in served),
         }

@@ -84,11 +84,7 @@ def read_street(path: Path) -> StreetFolder:
     except HushmeterError as error:
         raise HushmeterError(f"{path / ROSTER}: {error.message}", error.hint) from error
     name = str(roster.device.street)
-    if set(name) & set(_FORBIDDEN):
-        raise HushmeterError(
-            f"{path}: the street {name!r} cannot be an MQTT topic",
-            hint="enrol it under a name without / + # and NUL",
-        )
+    check_topic(name, str(path))
     supplier = Supplier(_secret(path / KEY))
     if supplier.public_key != roster.device.supplier_key:
         raise HushmeterError(
@@ -96,6 +92,21 @@ def read_street(path: Path) -> StreetFolder:
             hint="use the key that the street was enrolled with",
         )
     return StreetFolder(name, roster, supplier)
+
+
+def check_topic(name: str, where: str) -> None:
+    """Refuse a street's name that would have another meaning in an MQTT topic.
+
+    Raises
+    ------
+    HushmeterError
+        It holds such a character.
+    """
+    if set(name) & set(_FORBIDDEN):
+        raise HushmeterError(
+            f"{where}: the street {name!r} cannot be an MQTT topic",
+            hint="enrol it under a name without / + # and NUL",
+        )
 
 
 def _secret(path: Path) -> bytes:

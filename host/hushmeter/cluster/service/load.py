@@ -35,7 +35,6 @@ from hushmeter.link.broker import parse_broker
 _LOOK_S = 0.25
 _AFTER_KILL_S = 0.25
 """What was on its way when a worker was killed arrives within this time."""
-_GRACE_S = 5.0
 _DRAIN_S = 20.0
 _STOP_S = 30.0
 
@@ -56,6 +55,8 @@ class LoadSettings:
         Kill one of the workers when half the time is over.
     lead_s:
         Time to start everything in before the first slot, beside what the meters' keys take.
+    grace_s:
+        How long the workers leave open slots after a take-over.
     """
 
     meters: int = 1000
@@ -71,6 +72,7 @@ class LoadSettings:
     kill: bool = False
     seed: int = 1
     lead_s: float = 4.0
+    grace_s: float = 5.0
 
 
 def check(settings: LoadSettings) -> None:
@@ -179,7 +181,7 @@ class _Run:
         command += ["--broker", self._url, "--store", self._store]
         command += ["--shard", f"{number}/{s.workers}", "--streets", str(self._folder / "streets")]
         command += ["--lease", str(s.lease_s), "--reply-timeout", str(max(2.0, s.slot_s))]
-        command += ["--grace", str(_GRACE_S)]
+        command += ["--grace", str(s.grace_s)]
         command += ["--metrics-file", str(self._folder / f"worker-{number}.json")]
         worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         self._stack.callback(_end, worker)

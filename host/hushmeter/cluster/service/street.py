@@ -22,11 +22,10 @@ from typing import Any
 
 from hushfw.core import frame, messages
 from hushfw.core.errors import HushError
-from hushmeter.cluster import roster as rosters
 from hushmeter.cluster.aggregator import ANSWERING, COMPLETED, DONE, OPEN, VOID, Slot
-from hushmeter.cluster.service import delivery
+from hushmeter.cluster.roster import SignedRoster
 from hushmeter.cluster.service.aggregator import ServiceAggregator
-from hushmeter.cluster.service.clocks import Clocks
+from hushmeter.cluster.service.attendance import Attendance
 from hushmeter.cluster.service.conversations import Conversations, Outgoing, Request
 from hushmeter.cluster.service.folders import StreetFolder
 from hushmeter.cluster.service.sql import Street
@@ -37,9 +36,6 @@ _ASK_AGAIN = 0.6
 _DROP_S = 600.0
 _SAID_AGAIN = 2
 """Slots of which a worker that takes over acknowledges everything again."""
-
-_UNHEARD_S = 1.0
-"""How long after its connection a meter's hello is waited for before it is asked for."""
 
 _MOST_PAYLOAD = 8 * frame.MAX_STUFFED
 
@@ -79,27 +75,18 @@ class ServedStreet:
         self.folder, self.lease = folder, store.lease
         self._store, self._keep_s = store, keep_s
         self._talks = Conversations(reply_timeout_s)
-        self._coming: rosters.SignedRoster | None = None
+        self._touched: set[int] = set()
         roster = folder.roster if store.last_epoch() is None else None
         self.aggregator = ServiceAggregator(store, folder.supplier, roster)
         self._adopt()
-        self._clocks = Clocks(
-            folder.supplier,
-            self._roster_of,
-            lambda meter_id, fields: self._ask(meter_id, "clock", fields),
+        self._meters = Attendance(
+            self.aggregator, folder.supplier, store, self._ask, self._ask_owed
         )
-        self._rosters = delivery.Deliveries(self._ask, self._in_use)
         self._taken_s, self._grace_s = now_s, grace_s
-        self._now_s = now_s
-        self._epochs: dict[int, int] = {}
-        self._boots: dict[int, int] = {}
-        self._unheard: dict[int, float] = {}
-        self._away: set[int] = set()
         self._owed: dict[int, set[tuple[int, int]]] = {}
         self._announce_s: dict[int, float] = {}
         self._close_s: dict[int, float] = {}
         self._asked: set[int] = set()
-        self._touched: set[int] = set()
         self._pending: set[int] = set()
         self._next_void_s = self._next_expiry_s = self._next_drop_s = now_s
         self.accepted: Counter[str] = Counter()
@@ -118,7 +105,7 @@ class ServedStreet:
         self._rules = roster.device
         self._members = frozenset(roster.index_of)
 
-    def follow(self, roster: rosters.SignedRoster) -> None:
+    def follow(self, roster: SignedRoster) -> None:
         """A roster to go on with when its first slot runs; older ones are passed over.
 
         Raises
@@ -126,13 +113,7 @@ class ServedStreet:
         HushmeterError
             It does not follow the one in use.
         """
-        if roster.device.epoch <= self._rules.epoch:
-            return
-        rosters.check_follows(self.aggregator.roster, roster)
-        self._coming = roster
-        for meter_id, epoch in self._epochs.items():
-            if meter_id not in self._away:
-                self._rosters.begin(meter_id, epoch, self._now_s)
+        self._meters.follow(roster)
 
     def _acknowledge_again(self, store: Street) -> None:
         """What the worker before committed and perhaps did not say, of the latest slots."""
@@ -151,20 +132,17 @@ class ServedStreet:
     def conversations(self) -> Conversations:
         return self._talks
 
+    @property
+    def rosters_refused(self) -> int:
+        return self._meters.rosters_refused
+
     def states(self) -> Counter[str]:
         """How many of the slots that are not expired are in which state."""
         return Counter(slot.state for slot in self.aggregator.slots.values())
 
     def heard(self, meter_id: int, alive: bool) -> None:
         """A meter's connection came or went, as the broker tells."""
-        if not alive:
-            self._away.add(meter_id)
-            self._rosters.stop(meter_id)
-            self._unheard.pop(meter_id, None)
-            return
-        self._away.discard(meter_id)
-        if meter_id not in self._boots:
-            self._unheard[meter_id] = self._now_s + _UNHEARD_S
+        self._meters.heard(meter_id, alive)
 
     def resume(self, now_s: float) -> None:
         """Nothing could arrive until now: open slots are left the time of grace."""
@@ -178,7 +156,6 @@ class ServedStreet:
 
         Only after the commit that surrounds this call may anything of it be published.
         """
-        self._now_s = now_s
         if self._is_over(now_s):
             self._switch(now_s)
         self._open(now_s)
@@ -190,43 +167,18 @@ class ServedStreet:
 
     def _is_over(self, now_s: float) -> bool:
         """Whether the roster that is to follow begins, and no slot before it can still be done."""
-        if self._coming is None or now_s < self._coming.device.start_s:
+        coming = self._meters.coming
+        if coming is None or now_s < coming.device.start_s:
             return False
         waits = any(self.aggregator.slots[n].state in (OPEN, ANSWERING) for n in self._pending)
-        return not waits or now_s >= self._coming.device.start_s + self._rules.slot_s
+        return not waits or now_s >= coming.device.start_s + self._rules.slot_s
 
     def _switch(self, now_s: float) -> None:
         """Go on under the roster that was sent ahead."""
-        roster, self._coming = self._coming, None
-        assert roster is not None
-        self.aggregator.begin(roster)
-        self._adopt()
         for kept in (self._pending, self._asked, self._announce_s, self._close_s, self._owed):
             kept.clear()
-        ready = self._rosters.switch(int(roster.device.epoch), now_s)
-        for meter_id, epoch in self._epochs.items():
-            late = epoch < roster.device.epoch and meter_id not in ready
-            if late and meter_id in self._members and meter_id not in self._away:
-                self._rosters.begin(meter_id, epoch, now_s)
-
-    def _roster_of(self, epoch: int) -> rosters.SignedRoster | None:
-        for roster in (self.aggregator.roster, self._coming):
-            if roster is not None and roster.device.epoch == epoch:
-                return roster
-        found = self._rosters_after(epoch - 1)
-        return found[0] if found and found[0].device.epoch == epoch else None
-
-    def _rosters_after(self, epoch: int) -> list[rosters.SignedRoster]:
-        return [rosters.parse(data) for data in self._store.rosters_after(epoch)]
-
-    def _wanted(self) -> delivery.Wanted:
-        return delivery.Wanted(self.aggregator.roster, self._rosters_after, self._coming)
-
-    def _in_use(self, meter_id: int, epoch: int) -> None:
-        """A meter has a roster in use: it is told the time under it, and takes part."""
-        self._epochs[meter_id] = epoch
-        self._clocks.in_use(meter_id, epoch, self._now_s)
-        self._ask_owed(meter_id)
+        self._meters.switch(now_s)
+        self._adopt()
 
     def _ask(self, meter_id: int, name: str, fields: Any, **options: Any) -> None:
         self._talks.ask(meter_id, name, fields, **options)
@@ -259,13 +211,10 @@ class ServedStreet:
         except HushError:
             self.refused["bad_message"] += 1
             return
-        if asked.name in delivery.REQUESTS:
-            self._rosters.replied(meter_id, name, fields, self._wanted(), self._now_s)
-        elif asked.name == "clock" and name == "refused":
-            self._clocks.refused(meter_id, fields["code"], self._now_s)
-        elif asked.name == "stored" and not callable(asked.fields):
+        if asked.name == "stored" and not callable(asked.fields):
             place = (asked.fields["slot"], asked.fields["round"])
             self._owed.get(meter_id, set()).discard(place)
+        self._meters.replied(meter_id, asked, name, fields)
 
     def _sort(
         self,
@@ -311,39 +260,15 @@ class ServedStreet:
         except HushError:
             self.refused["bad_message"] += 1
             return
-        if fields["meter_id"] != meter_id or not self._knows(meter_id, fields["public_key"]):
+        if fields["meter_id"] != meter_id:
             self.refused["unknown_meter"] += 1
             return
-        self._away.discard(meter_id)
-        self._unheard.pop(meter_id, None)
         self._talks.begin_anew(meter_id)
-        self._rosters.stop(meter_id)
-        self._boots[meter_id], self._epochs[meter_id] = fields["boots"], fields["epoch"]
-        self._clocks.hello(meter_id, fields["boots"], fields["epoch"], now_s)
-        if fields["epoch"] == self._rules.epoch:
-            self._ask_owed(meter_id)
-        lacks = self._coming is not None or meter_id in self._members
-        newest = self._coming.device.epoch if self._coming is not None else self._rules.epoch
-        if lacks and fields["epoch"] < newest:
-            self._rosters.begin(meter_id, fields["epoch"], now_s)
-
-    def _knows(self, meter_id: int, public_key: bytes) -> bool:
-        """Whether a roster, in use or to follow, has this meter with this key.
-
-        A key that a coming roster renews is still the old one in the meter's hello, and the new
-        one when the meter was the first to go over.
-        """
-        for roster in (self.aggregator.roster, self._coming):
-            index = None if roster is None else roster.index_of.get(meter_id)
-            if roster is not None and index is not None:
-                if roster.members[index].public_key == public_key:
-                    return True
-        return False
+        if not self._meters.hello(meter_id, fields, now_s):
+            self.refused["unknown_meter"] += 1
 
     def _ask_owed(self, meter_id: int) -> None:
         """Everything that a meter with the roster in use is to know or to give."""
-        if meter_id not in self._members or self._epochs.get(meter_id) != self._rules.epoch:
-            return
         for number, turn in sorted(self._owed.get(meter_id, ())):
             if number in self.aggregator.slots:
                 self._say_stored(meter_id, number, turn)
@@ -353,7 +278,7 @@ class ServedStreet:
             if slot.state == OPEN and slot.number in self._asked:
                 self._ask_report(slot.number, meter_id)
             elif slot.state in (ANSWERING, VOID) and slot.silent is not None:
-                self._announce(slot.number, self._now_s, only=meter_id)
+                self._ask_answers(slot.number, meter_id)
 
     def _tick(self, now_s: float) -> None:
         for number in sorted(self._pending):
@@ -368,11 +293,9 @@ class ServedStreet:
                 self._settle(slot)
             elif now_s >= self._close_s[number]:
                 self.aggregator.close(number)
-        self._rosters.tick(now_s)
+        self._meters.tick(now_s)
         if now_s >= self._next_expiry_s:
             self._next_expiry_s = now_s + 1
-            self._clocks.tick(now_s, self._away)
-            self._ask_hellos(now_s)
             self._forget_expired(now_s)
         if self._keep_s is not None and now_s >= self._next_drop_s:
             self._next_drop_s = now_s + _DROP_S
@@ -380,13 +303,6 @@ class ServedStreet:
         if now_s >= self._next_void_s:
             self._next_void_s = now_s + max(self._rules.report_window_s, 10)
             self._remind(now_s)
-
-    def _ask_hellos(self, now_s: float) -> None:
-        """Who was connected before this worker was there has said its hello to nobody."""
-        for meter_id, since_s in list(self._unheard.items()):
-            if now_s >= since_s:
-                del self._unheard[meter_id]
-                self._ask(meter_id, "hello_request", {})
 
     def _settle(self, slot: Slot) -> None:
         """Nothing is due for a slot any more; the words of one with a total are in the store."""
@@ -403,7 +319,8 @@ class ServedStreet:
             return
         oldest = rules.slot_at(max(int(now_s) - rules.expiry_s - rules.slot_s, rules.start_s))
         first = max(oldest, self.aggregator.newest + 1)
-        last = rules.last_slot if self._coming is None else self._coming.device.first_slot - 1
+        coming = self._meters.coming
+        last = rules.last_slot if coming is None else coming.device.first_slot - 1
         for number in range(first, min(current, last) + 1):
             if not self.aggregator.is_known(number):
                 self.aggregator.open(number)
@@ -425,7 +342,7 @@ class ServedStreet:
 
     def _ask_reports(self, number: int) -> None:
         slot = self.aggregator.slots[number]
-        for meter_id in self._members - slot.reports.keys() - self._away:
+        for meter_id in self._members - slot.reports.keys() - self._meters.away:
             self._ask_report(number, meter_id)
 
     def _ask_report(self, number: int, meter_id: int) -> None:
@@ -434,13 +351,15 @@ class ServedStreet:
         fields = {"epoch": self._rules.epoch, "slot": number, "round": messages.REPORT_ROUND}
         self._ask(meter_id, "resend", fields, tries=1)
 
-    def _announce(self, number: int, now_s: float, only: int | None = None) -> None:
-        first = self.aggregator.slots[number].state == OPEN
-        announced = self.aggregator.announce(number)
-        if first:
+    def _announce(self, number: int, now_s: float) -> None:
+        if self.aggregator.slots[number].state == OPEN:
+            self.aggregator.announce(number)
             self._close_s[number] = now_s + self._rules.report_window_s
-        for meter_id, fields in announced.items():
-            wanted = meter_id == only if only is not None else meter_id not in self._away
+        self._ask_answers(number)
+
+    def _ask_answers(self, number: int, only: int | None = None) -> None:
+        for meter_id, fields in self.aggregator.announce(number).items():
+            wanted = meter_id == only if only is not None else meter_id not in self._meters.away
             if wanted and not self._talks.is_asked(meter_id, "announce", number):
                 self._ask(meter_id, "announce", fields)
 
