@@ -46,6 +46,10 @@ MEANINGS = {
         "the totals at each price and, to close the interval, the cuts; the home works out its "
         "share and says nothing of it"
     ),
+    "market_ring": (
+        "one step of an interval's ring: grid, commitments, nonces, a letter; asks for "
+        "market_letter"
+    ),
     "market_count": "how many remainders of a side reach each threshold; asks for market_counts",
     "bill_request": (
         "how are the commitments; close 1: sign those so far, not only at the day's end; answered "
@@ -92,6 +96,10 @@ MEANINGS = {
     ),
     "market_words": "the home's masked curves, a word for each price, demand before supply",
     "market_answer": "what lifts the home's masks from the totals, bound to S and to the ask",
+    "market_letter": (
+        "what the home says to a step of the ring: its commitment, its nonce, the letter to the "
+        "next home, or the ciphertext for the utility"
+    ),
     "market_counts": "the home's masked counts: its whole Wh, then a word for each threshold",
     "network": (
         "the way to the broker: whether it is up, connections and failures, frames that wait, were "

@@ -42,7 +42,7 @@ class Signer:
     """The meter's Ed25519 pair, made once from its own generator."""
 
     def __init__(self, random):
-        data = store.read_checked(SIGNING_KEY)
+        data = store.read_checked(SIGNING_KEY, 64)
         if data is None:
             seed = random.bytes(32)
             with Borrowed(*_ED25519) as ed25519:

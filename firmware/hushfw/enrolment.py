@@ -97,6 +97,8 @@ class Enrolment:
         self._candidate = None
         self._writes = _Allowance()
         self._coming = keyring.coming()
+        # What was said of it: anybody may ask, and a board takes seconds to make it.
+        self._renewal = None
         # Whether a coming key is in use whose file could not take the old one's name yet.
         self._unsettled = False
         self._resume()
@@ -152,6 +154,15 @@ class Enrolment:
         self.roster = roster
         self.own_index = own_index
 
+    def secret_with(self, index):
+        """The raw secret with the member at this place of the roster in use."""
+        place = 0
+        for member, key in rosters.members_of(self.roster, _reader(_path(self.roster.epoch))):
+            if place == index:
+                return self._pairs.secret(member, key)
+            place += 1
+        raise HushError("internal", "the roster has no member at place %d" % index)
+
     def begin(self, size, digest):
         most = rosters.HEADER_BYTES + rosters.MAX_MEMBERS * rosters.MEMBER_BYTES
         if not rosters.HEADER_BYTES < size <= most + rosters.SIGNATURE_BYTES:
@@ -204,7 +215,15 @@ class Enrolment:
     def _read(self, joining, read_at):
         if self._digest is None or self._received != self._size:
             raise HushError("bad_roster", "the roster is not whole yet")
-        return joining.read_next(read_at, self._size, self._digest, self._settings, self._journal)
+        try:
+            return joining.read_next(
+                read_at, self._size, self._digest, self._settings, self._journal
+            )
+        except HushError as error:
+            if error.code == "bad_signature":
+                # That took seconds. To have it looked at again costs its pieces: they are rationed.
+                self._digest = None
+            raise
 
     def _check(self, joining, read_at):
         roster = self._read(joining, read_at)
@@ -241,13 +260,17 @@ class Enrolment:
         """
         if self._unsettled:
             self._finish_renewal()
-        with Borrowed("core.curve25519", "core.x25519", "renewal") as renewal:
-            if self._coming is None:
-                self._coming = renewal.make(random)
-            return renewal.fields(self._identity, self._coming.public_key, self._settings)
+        if self._renewal is None:
+            with Borrowed("core.curve25519", "core.x25519", "renewal") as renewal:
+                if self._coming is None:
+                    self._coming = renewal.make(random)
+                coming = self._coming.public_key
+                self._renewal = renewal.fields(self._identity, coming, self._settings)
+        return self._renewal
 
     def _begin_renewal(self, pairs):
         """The epoch is journalled: the coming key is the meter's, whatever happens."""
+        self._renewal = None
         self._identity.become(self._coming)
         self._coming, self._unsettled = None, True
         self._pairs = pairs

@@ -80,18 +80,36 @@ class LeafStore:
         path = Batch(first, 0, b"").path()
         with open(path, "rb") as f:
             header = f.read(_HEADER_BYTES)
-        if header != store.with_checksum(header[:-4]) or len(header) != _HEADER_BYTES:
-            header = None
-        else:
-            batch = Batch(first, *struct.unpack(_HEADER, header[:-4]))
+        whole = header == store.with_checksum(header[:-4]) and len(header) == _HEADER_BYTES
+        batch = Batch(first, *struct.unpack(_HEADER, header[:-4] if whole else bytes(34)))
+        if self._found_signed(batch):
+            return batch
+        if whole:
             self._scan(batch)
-        if header is None or not batch.bytes:
+        if not batch.bytes:
             # It was cut when it was made.
             store.remove(path)
             return None
-        batch.signed = self._is_signed(batch)
-        batch.ended = batch.signed
         return batch
+
+    def _found_signed(self, batch):
+        """Takes a signed batch as its signature says: damage since does not move its end.
+
+        Else its last slots would be committed to anew, beside what was signed of them.
+        """
+        try:
+            store.read_checked(batch.path("sig"))
+        except HushError:
+            # It is made again from the same leaves, and is the same then.
+            store.remove(batch.path("sig"))
+        data = store.read_checked(batch.path("sig"), SIGNED_BYTES - 4)
+        if data is None:
+            return False
+        _, batch.last, count, batch.key_hash, _, _, _ = struct.unpack(_SIGNED, data)
+        batch.registers = count // (batch.last + 1 - batch.first)
+        batch.bytes = store.size_of(batch.path())
+        batch.signed = batch.ended = True
+        return True
 
     def _scan(self, batch):
         """Reads the records and cuts off what is behind the last good one."""
@@ -109,14 +127,6 @@ class LeafStore:
         batch.bytes = end
         if 0 < end < size:
             self._cut(batch)
-
-    def _is_signed(self, batch):
-        try:
-            return store.read_checked(batch.path("sig")) is not None
-        except HushError:
-            # It is made again from the same leaves, and is the same then.
-            store.remove(batch.path("sig"))
-            return False
 
     def _cut(self, batch):
         """The file ends where its last good record does."""
@@ -195,7 +205,7 @@ class LeafStore:
 
     def signed(self, batch):
         """(first, last, leaves, key, root, signature, kept) of a signed batch."""
-        data = store.read_checked(batch.path("sig"))
+        data = store.read_checked(batch.path("sig"), SIGNED_BYTES - 4)
         if data is None:
             raise _damaged(batch)
         return struct.unpack(_SIGNED, data)

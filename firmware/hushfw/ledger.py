@@ -192,6 +192,8 @@ class Ledger:
             "cap_den": den,
             "reached": int(cap is not None and (boundless or self._at(cap, spent))),
             "market_intervals": 0,
+            "market_num": 0,
+            "market_den": 0,
         }
 
     def spent_on(self):

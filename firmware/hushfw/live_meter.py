@@ -18,7 +18,7 @@ from hushfw.sampler import Sampler
 # What is replied to with words: how long those took to make is nobody's business.
 _ANSWERED = [
     messages.BY_NAME[name][0]
-    for name in ("announce", "market_ask", "market_silent", "market_count")
+    for name in ("announce", "market_ask", "market_silent", "market_count", "market_ring")
 ]
 
 
@@ -45,13 +45,18 @@ class LiveMeter(Meter):
     def receive(self, kind, sequence, payload):
         self._wait.end()
         answers = kind in _ANSWERED and not self.repeats(kind, sequence, payload)
-        if answers:
-            self._quiet.begin(self._quiet_ms())
+        before = self._quiet.begin(self._quiet_ms()) if answers else None
+        self._is_suppliers = False
         frames = super().receive(kind, sequence, payload)
-        if answers:
+        if answers and self._is_suppliers:
             self._quiet.finish()
+        elif answers:
+            self._quiet.take_back(before)
         # Who takes the prompt has everything, and a meter that leaves sends nothing later.
         return frames if self.leaving else self._paced(frames)
+
+    def _found_genuine(self):
+        self._is_suppliers = True
 
     def tick(self):
         reports = super().tick()

@@ -36,7 +36,7 @@ _HOME_BYTES = 64 * 1024
 _CURVES = "core.market_responses"
 _MOST_RESPONSES = 2048
 
-_MASKED = ">QIBI"
+MASKED = ">QIBI"
 _MASKED_BYTES = 17
 _ASK_BYTES = 32
 
@@ -44,14 +44,14 @@ _ASK_BYTES = 32
 def masked_intervals(book):
     """How many intervals this meter has masked: each discloses a sum that holds its curves."""
     record = book.market.get(journal.MARKET_MASKED)
-    return struct.unpack(_MASKED, record[:_MASKED_BYTES])[3] if record else 0
+    return struct.unpack(MASKED, record[:_MASKED_BYTES])[3] if record else 0
 
 
 class _Masked:
     """The last interval that was masked, as the journal has it."""
 
     def __init__(self, record):
-        head = struct.unpack(_MASKED, record[:_MASKED_BYTES])
+        head = struct.unpack(MASKED, record[:_MASKED_BYTES])
         self.interval, self.epoch, self.lanes = head[:3]
         self.ask = record[_MASKED_BYTES : _MASKED_BYTES + _ASK_BYTES]
         self.seed = record[_MASKED_BYTES + _ASK_BYTES :]
@@ -71,6 +71,9 @@ class Trade:
         self._interval_s = terms["interval_s"]
         self._caps_wh = terms["demand_cap_wh"], terms["supply_cap_wh"]
         self._epsilon = terms["epsilon"]
+
+    def found_genuine(self):
+        """A message has the supplier's tag; the meter puts its own here."""
 
     def handle(self, name, fields):
         """The reply to a message as (name, fields)."""
@@ -130,6 +133,7 @@ class Trade:
         wanted = self._tag(self._enrolment.keys.tag_key_down, purpose, fields["interval"], content)
         if not masking.same_tag(fields["tag"], wanted):
             raise HushError(code, "not the supplier's, or not for this market, meter and interval")
+        self.found_genuine()
 
     def _said(self, purpose, interval, turn, digest, words, name, extra=()):
         """A message of words with its tag."""
@@ -227,7 +231,7 @@ class Trade:
             )
         )
         count = masked_intervals(self._journal) + 1
-        head = struct.pack(_MASKED, interval, roster.epoch, lanes, count)
+        head = struct.pack(MASKED, interval, roster.epoch, lanes, count)
         self._journal.append(journal.MARKET_MASKED, head + ask + seed)
         return self._said(market.REPORT, interval, market.CURVE_ROUND, ask, words, "market_words")
 
@@ -260,6 +264,8 @@ class Trade:
         if last is None or last.interval < interval:
             self._close_if_begun(interval)
             raise HushError("refused", "nothing was masked")
+        if not last.seed:
+            raise HushError("refused", "this interval is summed in a ring")
         if (last.interval, last.epoch, last.ask) != (interval, roster.epoch, fields["ask"]):
             raise HushError("refused", "it was another interval, epoch or grid that was masked")
         if self._clock_s >= (interval + 1) * self._interval_s:
@@ -314,15 +320,14 @@ class Trade:
         return last, silent
 
     def _on_market_totals(self, fields, roster):
-        told = _told(fields)
-        cuts = fields["buy_cut"] + fields["sell_cut"] + bytes((fields["closing"],))
-        self._check_tag(market.TOTALS, fields, told + cuts)
+        told, packed = _told(fields), fields["cuts"]
+        self._check_tag(market.TOTALS, fields, told + packed)
         self._open(fields, roster)
         price, is_scarce, sides = self._settled(told)
         if self._state.setdefault("told", told) != told:
             raise HushError("refused", "this home was told other totals before")
-        if fields["closing"]:
-            cuts = market.unpack_cut(fields["buy_cut"]), market.unpack_cut(fields["sell_cut"])
+        if packed:
+            cuts = market.unpack_cuts(packed)
             shares = [market.share_wh(*sides[k], cuts[k]) for k in range(2)]
             claims = sides[0][0], sides[1][0]
             _keep(fields["interval"], price, claims, shares, is_scarce)
@@ -379,7 +384,7 @@ class Trade:
 
 def _told(fields):
     """What all homes are told of an interval alike."""
-    return fields["participants"].to_bytes(4, "big") + fields["demand"] + fields["supply"]
+    return fields["participants"].to_bytes(4, "big") + fields["totals"]
 
 
 def _counted(numbers, thresholds):
@@ -392,6 +397,7 @@ def _keep(interval, price, claims, shares, is_scarce):
     """The home's own record of its share; it stays on the meter. Two files take turns."""
     flags = SCARCE if is_scarce else 0
     record = struct.pack(HOME_RECORD, interval, price, *claims, *shares, flags)
+    store.keep_whole(HOME_FILE, len(record))
     try:
         if store.size_of(HOME_FILE) >= _HOME_BYTES:
             os.rename(HOME_FILE, HOME_FILE + ".old")

@@ -26,6 +26,7 @@ from hushfw.slots import Slots
 _CONFIG = ("core.rules", "core.config")
 _ROUNDS = {"report": messages.REPORT_ROUND, "answer": messages.ANSWER_ROUND}
 _MARKET = ("core.market", "market")
+_RING = ("core.market", "market", "core.packing", "core.ring", "ring")
 
 
 def boot(path="config.json", board_life=None):
@@ -91,6 +92,7 @@ class Meter(Endpoint):
         self._interval = {}
         self._prepare()
         self.pool = self._make_pool(settings["paillier"])
+        self.ring_pool = self._make_ring_pool(settings["market"])
         self.bills = self._make_bills(settings["paillier"])
         self.network = self._make_network(settings["network"])
         if self._enrolment.roster is not None:
@@ -148,17 +150,30 @@ class Meter(Endpoint):
         """What encrypts under the household's key; None, and nothing loaded, on most meters."""
         if wanted is None:
             return None
+        from hushfw.pool import HOUSEHOLD
+
+        owner = "%s/%d" % (self._config["street"], self._config["meter_id"])
+        return self._pool_of(wanted, owner.encode(), HOUSEHOLD)
+
+    def _make_ring_pool(self, terms):
+        """What encrypts under the utility's key, where the market's sums go round in a ring."""
+        if terms is None or "ring" not in terms:
+            return None
+        from hushfw.core import paillier
+        from hushfw.pool import RING
+
+        return self._pool_of(terms["ring"], paillier.UTILITY, RING)
+
+    def _pool_of(self, wanted, owner, stem):
         from hushfw.pool import MeterPool
 
-        config = self._config
-        owner = "%s/%d" % (config["street"], config["meter_id"])
-        authority = binascii.unhexlify(config["authority_key"])
-        insecure = config["fixed_seed"]
+        authority = binascii.unhexlify(self._config["authority_key"])
+        insecure = self._config["fixed_seed"]
         random = self._random
         if insecure:
             # Idle time is no part of the seed: what is drawn in it must not change the reports.
             random = Drbg(random.bytes(SEED))
-        return MeterPool(wanted, owner.encode(), authority, random, insecure)
+        return MeterPool(wanted, owner, authority, random, insecure, stem)
 
     def _make_bills(self, wanted):
         """What commits to readings for bills; None, and nothing loaded, where none are made."""
@@ -209,7 +224,6 @@ class Meter(Endpoint):
         # Should this fail, the slots before must not go on with keys and noise of the new roster.
         before, self._slots = self._slots, None
         self._enrolment.why_not = "its slots did not start under the new roster: restart it"
-        self._journal.open_account(self._enrolment.roster)
         self._driver = self._make_driver(self._enrolment.roster)
         slots = self.slots_kind(
             self._config,
@@ -222,6 +236,7 @@ class Meter(Endpoint):
             self._home_log,
         )
         slots.bills = self.bills
+        slots.found_genuine = self._found_genuine
         if before is not None:
             before.hand_over(slots)
         slots.start()
@@ -230,6 +245,9 @@ class Meter(Endpoint):
         if self.bills is not None:
             self.bills.use(self._enrolment.roster)
         self._slots = slots
+
+    def _found_genuine(self):
+        """The request at work has the supplier's tag; one that measures makes use of it."""
 
     def _make_controller(self, step_s):
         wanted = self._config["controller"]
@@ -249,6 +267,9 @@ class Meter(Endpoint):
         """Idle time that the slots leave."""
         if self.pool is not None and not self._busy:
             self._busy = (self.bills is not None and self.bills.step()) or self.pool.step()
+        # The check of its key and an enrolment are not in memory together.
+        if self.ring_pool is not None and self._slots is not None and not self._busy:
+            self._busy = self.ring_pool.step()
 
     def handle(self, name, fields, out):
         """The reply to one message; reports that fall due are appended to out."""
@@ -264,10 +285,16 @@ class Meter(Endpoint):
         """The market's messages, with its modules in memory for this one only."""
         clock_s = self._slots.clock_s if self._slots is not None else 0
         gc.collect()
+        modules = _RING if name == "market_ring" else _MARKET
+        if modules is _RING and self.ring_pool is None:
+            raise HushError("not_provisioned", "this meter has no key to sum in a ring")
         try:
-            with Borrowed(*_MARKET) as market:
+            with Borrowed(*modules) as market:
                 parts = self._config, self._enrolment, self._journal, self._random
-                return market.Trade(*parts, self._interval, clock_s).handle(name, fields)
+                trade = market.Trade(*parts, self._interval, clock_s)
+                trade.pool = self.ring_pool
+                trade.found_genuine = self._found_genuine
+                return trade.handle(name, fields)
         except (HushError, OSError, MemoryError) as error:
             if name != "market_silent":
                 raise
@@ -377,10 +404,16 @@ class Meter(Endpoint):
 
     def _on_ledger_request(self, fields, out):
         today = self._slots.clock_s // 86400 if self._slots else 0
+        if self._slots is not None:
+            # What a firmware without a ledger has reported counts from here on, if not before.
+            self._journal.open_account(self._enrolment.roster)
         said = self._journal.ledger.fields(self._config["privacy_cap"], today)
         if self._journal.market:
             with Borrowed(*_MARKET) as market:
                 said["market_intervals"] = market.masked_intervals(self._journal)
+        terms = self._config["market"]
+        if terms is not None and terms["epsilon"] is not None:
+            said["market_num"], said["market_den"] = terms["epsilon"]
         return "ledger", said
 
     def _billing(self):

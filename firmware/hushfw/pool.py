@@ -22,9 +22,11 @@ from hushfw.core.errors import HushError
 from hushfw.core.pairs import Accumulator
 from hushfw.port import sha256, sha256_new
 
-KEY_FILE = "paillier.key"
-TABLE_FILE = "paillier.comb"
-CHECKED_FILE = "paillier.ok"
+# Beginnings of file names: the household's key, and the utility's for the ring.
+HOUSEHOLD, RING = "paillier", "ring"
+KEY_FILE = HOUSEHOLD + ".key"
+TABLE_FILE = HOUSEHOLD + ".comb"
+CHECKED_FILE = HOUSEHOLD + ".ok"
 _PIECE_BYTES = 1024
 _VERDICTS = ("bad_key", "bad_table")
 
@@ -100,18 +102,20 @@ def _erase(data):
 class MeterPool:
     """The pool of a meter: its files are those that the configuration names, and are well formed.
 
-    `settings` is the configuration's object; owner and roster are what the key must be made for.
+    `settings` is the configuration's object; owner and roster are what the key must be made for;
+    stem begins the names of its files.
     """
 
-    def __init__(self, settings, owner, roster, random, insecure):
+    def __init__(self, settings, owner, roster, random, insecure, stem=HOUSEHOLD):
         self._settings = settings
+        self._stem = stem
         self._whose = (owner, roster)
         self._insecure = insecure
         with Borrowed("core.paillier_proof") as proof:
             key = proof.KeyFile(self._key_data(), insecure).key
         self._comb = self._checking = None
         if settings["randomness"] == "comb":
-            self._comb = _open_table(key, settings["table_sha256"])
+            self._comb = _open_table(stem + ".comb", key, settings["table_sha256"])
             number = self._comb.number
 
             def makes():
@@ -125,7 +129,7 @@ class MeterPool:
 
         self.key = key
         self._pool = Pool(key, number, makes, settings["pool"], settings["when_empty"] == "wait")
-        self._found_good = store.read(CHECKED_FILE) == self._note()
+        self._found_good = store.read(stem + ".ok") == self._note()
         self._problem = None
 
     def __repr__(self):
@@ -135,9 +139,10 @@ class MeterPool:
         return len(self._pool)
 
     def _key_data(self):
-        data = store.read(KEY_FILE)
+        path = self._stem + ".key"
+        data = store.read(path)
         if data is None or sha256(data) != binascii.unhexlify(self._settings["key_sha256"]):
-            raise HushError("bad_key", "%s is not the key of the configuration" % KEY_FILE)
+            raise HushError("bad_key", "%s is not the key of the configuration" % path)
         return data
 
     def ready(self):
@@ -171,7 +176,7 @@ class MeterPool:
         except StopIteration:
             self._checking = None
             self._found_good = True
-            store.replace(CHECKED_FILE, [self._note()])
+            store.replace(self._stem + ".ok", [self._note()])
         except BaseException as error:
             # What ended half-way begins anew, unless it is a verdict.
             self._checking = None
@@ -192,22 +197,26 @@ class MeterPool:
 
     def encrypt(self, m):
         """A ciphertext of m, once key and table were found good."""
+        self.check()
+        return self._pool.encrypt(m)
+
+    def check(self):
+        """Refuses to go on until key and table were found good."""
         if self._problem is not None:
             raise self._problem
         if not self._found_good:
             raise HushError("busy", "the Paillier key is still being checked")
-        return self._pool.encrypt(m)
 
 
-def _open_table(key, wanted):
+def _open_table(path, key, wanted):
     """The comb in the table's file, which stays open."""
     from hushfw.core.comb import Comb
 
-    if not store.exists(TABLE_FILE):
-        raise HushError("bad_table", "there is no %s" % TABLE_FILE)
-    if _hash_of(TABLE_FILE) != binascii.unhexlify(wanted):
-        raise HushError("bad_table", "%s is not the table of the configuration" % TABLE_FILE)
-    return Comb(open(TABLE_FILE, "rb"), store.size_of(TABLE_FILE), key.n, key.size)
+    if not store.exists(path):
+        raise HushError("bad_table", "there is no %s" % path)
+    if _hash_of(path) != binascii.unhexlify(wanted):
+        raise HushError("bad_table", "%s is not the table of the configuration" % path)
+    return Comb(open(path, "rb"), store.size_of(path), key.n, key.size)
 
 
 def _hash_of(path):

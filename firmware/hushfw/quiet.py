@@ -11,6 +11,9 @@ meter is quiet: it works and samples, and replies leave at the end of the quiet 
 announcement that is read in quiet time counts as read at its end, for when it was read depends on
 the work before it.
 
+Only what has the supplier's tag makes a meter quiet: else anybody could keep it so, and it would
+report nothing. The refusal of another is as fast as what is public makes it.
+
 The host sees a slow meter, and nothing else: a request that it repeats meanwhile is not answered
 twice. Replies beyond a few are dropped as by a bad link; asked again, the meter gives them.
 """
@@ -31,8 +34,17 @@ class Quiet:
         self._held = []
 
     def begin(self, quiet_ms):
-        """An announcement was read; the meter is quiet already for so long, 0 where it is not."""
+        """An announcement was read; the meter is quiet already for so long, 0 where it is not.
+
+        What it gives serves `take_back`.
+        """
+        before = self._until
         self._until = port.ticks_add(self._ticks(), quiet_ms + self._after_ms)
+        return before
+
+    def take_back(self, before):
+        """It was not the supplier's: only what is public was done for it, and it costs no time."""
+        self._until = before
 
     def finish(self):
         """The reply is there, in time or not."""

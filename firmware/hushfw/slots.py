@@ -55,6 +55,9 @@ class Slots(Counting):
         self.answer_ms = 0
         self._resume(enrolment.roster)
 
+    def found_genuine(self):
+        """An announcement has the supplier's tag; the meter puts its own here."""
+
     def _resume(self, roster):
         self._roster = roster
         last = self._last_state()
@@ -88,6 +91,9 @@ class Slots(Counting):
 
         Slots of the old epoch are over: their sub-keys are gone, so nobody could complete them.
         """
+        if not self._journal.ledger.epoch:
+            # What an earlier firmware reported under this roster would else not be counted.
+            self._journal.open_account(self._roster)
         self._journal.expire(self._journal.last_masked)
         successor.clock_s = max(successor.clock_s, self.clock_s)
         successor._now_s = max(successor._now_s, self._now_s)
@@ -198,6 +204,7 @@ class Slots(Counting):
         )
 
     def _mask(self, roster, slot, values_wh, gap):
+        self._journal.open_account(roster)
         self._random.refresh()
         drawn = [draw(self._random) for draw in self._drawers]
         values = [(values_wh[k] << roster.fraction_bits) + drawn[k] for k in range(roster.lanes)]
@@ -365,6 +372,7 @@ class Slots(Counting):
         indexes = masking.silent_indexes(silent, roster.members)
         if epoch != roster.epoch or not masking.same_tag(tag, wanted):
             raise HushError("refused", "wrong epoch or tag")
+        self.found_genuine()
         if indexes is None or not roster.missing or len(indexes) > roster.missing:
             raise HushError("refused", "S is no set of at most M members")
         return indexes

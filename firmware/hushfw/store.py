@@ -117,7 +117,7 @@ class PairSecrets:
         self._path = path
         self._ids = array("I")
         self._next = 0
-        self._clean = _keep_whole(path, PAIR_BYTES)
+        self._clean = keep_whole(path, PAIR_BYTES)
         if exists(path):
             self._read_ids()
 
@@ -150,7 +150,7 @@ class PairSecrets:
 
     def add(self, partner, public_key, secret):
         if not self._clean:
-            self._clean = _keep_whole(self._path, PAIR_BYTES)
+            self._clean = keep_whole(self._path, PAIR_BYTES)
         self._clean = False
         try:
             with open(self._path, "ab") as f:
@@ -199,7 +199,7 @@ def no_secret(partner):
     return HushError("not_enrolled", "no secret is stored for partner %d" % partner)
 
 
-def _keep_whole(path, size):
+def keep_whole(path, size):
     """Cuts off the torn last entry of a file of entries: it was not used yet. True when done."""
     whole = size_of(path) // size * size
     if whole != size_of(path):
@@ -237,7 +237,7 @@ class HomeLog:
         record = struct.pack(
             self.RECORD, slot, demand_ws, readings[0][0], export_wh, charge_wh, flags
         )
-        _keep_whole(self._path, self.BYTES)
+        keep_whole(self._path, self.BYTES)
         try:
             if size_of(self._path) >= self._limit:
                 os.rename(self._path, self._path + ".old")

@@ -146,9 +146,8 @@ def check_grids_and_thresholds_that_are_none_are_refused():
     expect(market.unpack_thresholds(market.pack_thresholds(limits)), limits)
     for wrong in ([], [2, 2], [3, 2], list(range(64))):
         refuses("bad_message", market.unpack_thresholds, market.pack_thresholds(wrong))
-    expect(market.unpack_cut(market.pack_cut(None)), None)
-    expect(market.unpack_cut(market.pack_cut(1 << 81)), 1 << 81)
-    refuses("bad_message", market.unpack_cut, b"\0")
+    expect(market.unpack_cuts(market.pack_cuts(1 << 81, None)), (1 << 81, market.NO_CUT))
+    refuses("bad_message", market.unpack_cuts, bytes(market.THRESHOLD_BYTES))
 
 
 def check_totals_that_could_wrap_are_refused():

@@ -106,6 +106,15 @@ def test_forged_and_repeated_messages_change_nothing(rows: dict[str, dict[str, A
     assert rows["replayed-announcement"]["evidence"]["defended"]["total"]["opened"]
 
 
+def test_a_market_opens_homes_together_or_not_at_all(rows: dict[str, dict[str, Any]]) -> None:
+    grid, twice = (rows[name]["evidence"] for name in ("market-grid", "market-twice"))
+    assert any(grid["undefended"]["recovered_wh"])
+    # The homes answer, each for the grid that it was asked for.
+    assert grid["defended"]["answers_refused"] == 0 and not grid["defended"]["opened"]
+    assert any(twice["undefended"]["recovered_wh"])
+    assert twice["defended"]["answers_refused"] == 3
+
+
 def test_no_power_cut_gives_a_pad_or_a_noise_twice(rows: dict[str, dict[str, Any]]) -> None:
     assert rows["masked-twice"]["evidence"]["defended"]["reports_of_one_slot"] == 1
     rollback = rows["generator-rollback"]["evidence"]

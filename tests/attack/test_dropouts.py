@@ -53,7 +53,9 @@ class Stage:
 
 
 def aggregator_of(street: Street) -> Aggregator:
-    return Aggregator(Store(Path(":memory:")), street.supplier, street.signed)
+    """With its store beside the first meter's folder."""
+    path = street.boards[1].folder.with_suffix(".db")
+    return Aggregator(Store(path), street.supplier, street.signed)
 
 
 class Dropouts(RuleBasedStateMachine):

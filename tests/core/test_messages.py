@@ -76,7 +76,7 @@ def most(kind: str) -> int | str | bytes:
     if kind in RANGES:
         return RANGES[kind][1]
     if kind in ("text", "bytes"):
-        return "x" * 255 if kind == "text" else b"\xff" * 230
+        return "x" * 255 if kind == "text" else b"\xff" * 300
     return b"\xff" * int(kind[1:])
 
 

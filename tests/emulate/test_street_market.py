@@ -157,7 +157,7 @@ def test_the_terms_of_the_plain_sum_are_the_same(run: DayRun) -> None:
 KEYS = {
     "meters", "intervals", "grid", "wholesale", "price", "index", "demand", "supply", "traded_wh",
     "void_intervals", "void_reasons", "recovered_intervals", "fallback_price", "sums_right",
-    "shares_agree", "shares_checked", "epsilon", "bytes_a_meter_and_interval",
+    "shares_agree", "shares_checked", "backend", "epsilon", "bytes_a_meter_and_interval",
     "seconds_an_interval", "insecure", "transcript_sha256",
 }  # fmt: skip
 
@@ -235,3 +235,11 @@ def test_a_ring_of_meters_gives_the_transcript_of_masked_words(run: DayRun, tmp_
     assert found["backend"] == "paillier-ring" and found["void_intervals"] == [DIES]
     assert found["void_reasons"] == ["the ring is broken: a home did not say its part"]
     assert found["sums_right"] is True
+
+
+def test_a_ring_of_too_many_meters_or_on_a_board_is_refused() -> None:
+    result = day("--meters", 65, "--backend", "paillier-ring", "--json")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert "at most 64" in result.stderr
+    result = day("--meters", 4, "--board", "rpi_pico:1", "--backend", "paillier-ring", "--json")
+    assert result.exit_code == 2 and "take --board unix" in result.stderr.replace("\n", " ")

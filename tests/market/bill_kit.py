@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hushmeter.crypto import paillier
 from hushmeter.market.bills import commitments, files, tariffs
@@ -33,6 +34,13 @@ START_S = 20000 * 86400
 
 def public_of(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def pem(path: Path, seed: bytes) -> Path:
+    """A key file as ``hushmeter authority`` makes it."""
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
 
 
 @cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -286,13 +287,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "one-slot prices",
         {"import_rate": Schedule([int(at == 5) for at in range(len(READINGS))])},
         "prices",
-        "that of 1 slots only",
+        "that of 1 measured slots only",
     ),
     (
         "one price among many",
         {"import_rate": Schedule([300 + (at == 5) for at in range(len(READINGS))])},
         "prices",
-        "that of 1 slots only",
+        "that of 1 measured slots only",
     ),
     (
         "radix prices",
@@ -315,6 +316,42 @@ def test_a_home_refuses_prices_that_read_slots(
         opened(tmp_path, kit.tariff_of(**{"import_rate": Flat(300), **changes}))
     assert caught.value.step == step
     assert not (tmp_path / journal.FILE).exists()
+
+
+def leaves_with_gaps(measured: Container[int]) -> LeavesFile:
+    """The week's leaves, in which only these slots were measured, counted from 0."""
+    readings = [
+        dataclasses.replace(reading, measured=at in measured) for at, reading in enumerate(READINGS)
+    ]
+    return commitments.commit(readings, kit.public_key(), kit.HOME, kit.METER, kit.AUTHORITY)
+
+
+@pytest.mark.parametrize("least", [2, 7 * DAY])
+def test_slots_that_were_not_measured_do_not_make_a_period_long(tmp_path: Path, least: int) -> None:
+    leaves = leaves_with_gaps({17})
+    tariff = kit.tariff_of(least_slots=least)
+    with pytest.raises(Failure, match=f"it has 1 measured slots; at least {least}"):
+        opened(tmp_path, tariff, leaves=leaves)
+    assert not (tmp_path / journal.FILE).exists()
+    total = opened(tmp_path, kit.tariff_of(least_slots=1), leaves=leaves)
+    assert total.registers["import"].total == str(300 * READINGS[17].import_wh)
+    with pytest.raises(Failure, match="it has 1 measured slots"):
+        verifying.verify_total(
+            replace(total, tariff_sha256=tariff.sha256), kit.evidence(leaves), tariff
+        )
+
+
+def test_slots_that_were_not_measured_do_not_make_a_group_of_one_price(tmp_path: Path) -> None:
+    """From hour 24 on 7 slots have the price 200, of which 6 were measured, and then all."""
+    rate = Schedule([200 if 24 <= at < 31 else 300 for at in range(len(READINGS))])
+    tariff = kit.tariff_of(rate, least_slots=1)
+    whole = set(range(len(READINGS)))
+    with pytest.raises(Failure, match="the price 200 is that of 6 measured slots only"):
+        opened(tmp_path, tariff, leaves=leaves_with_gaps(whole - {25}))
+    for gaps in (set(), set(range(24, 31))):
+        folder = tmp_path / f"{len(gaps)} gaps"
+        opened(folder, tariff, leaves=leaves_with_gaps(whole - gaps))
+        assert (folder / journal.FILE).exists()
 
 
 def test_a_home_refuses_a_tariff_that_was_not_published_before(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hushmeter.market.terms import Terms
 from hushmeter.market.vectorised import StreetKeys, VectorStreet, VectorStreets, street_sizes
 
 WORD = 1 << 64
+GRID = (-5, 100, 250)
 
 
 def terms(homes: int = 5, missing: int = 1, prices: int = 3, **more) -> Terms:
@@ -61,14 +62,14 @@ def test_words_of_report_and_answer_are_those_of_the_formulas():
     rules = terms(homes=4, missing=1)
     street, lanes, interval = MaskedStreet(rules), rules.lanes, 77
     said = values(rules)
-    reports = [street.homes[k].report(interval, said[k]) for k in (0, 1, 3)]
+    reports = [street.homes[k].report(interval, said[k], GRID) for k in (0, 1, 3)]
     silent = bytes([0b0100])
     own, keys = 1, street.keys[1]
     announced = street.collector.announcement(interval, silent, own)
     answer = street.homes[own].answer(announced)
     recovery = street.homes[own]._journal[interval].recovery
     digest = hashlib.sha256(
-        b"hush1 silent" + rules.hash + struct.pack(">Q", interval) + silent
+        b"hush1 silent" + ask_of(rules, interval) + struct.pack(">Q", interval) + silent
     ).digest()
     first = digest[:16]
     sign = {partner: 1 if own > partner else -1 for partner in keys.pairs}
@@ -83,6 +84,12 @@ def test_words_of_report_and_answer_are_those_of_the_formulas():
         lift = recovery[lane] + sign[2] * dummy[2][lane]
         lift += sum(sign[j] * bound[j][lane] for j in (0, 3))
         assert int.from_bytes(answer[at : at + 8], "big") == lift % WORD
+
+
+def ask_of(rules: Terms, interval: int) -> bytes:
+    """Straight from MATH: the terms, the interval, the grid."""
+    said = rules.hash + struct.pack(">Q3q", interval, *GRID)
+    return hashlib.sha256(b"hush1 market ask" + said).digest()
 
 
 def test_the_markets_domain_is_not_the_slots():
@@ -114,7 +121,7 @@ def test_the_vectorised_words_are_those_of_homes_bit_for_bit(silent):
     keys = street_keys(street)
     vector = VectorStreet(rules, keys)
     present = [k for k in range(7) if k not in silent]
-    street.curves(interval, said, silent)
+    street.curves(interval, said, silent, prices=GRID)
     third = words.FIRST_COUNT_ROUND
     street.counts(interval, third, said, b"told")
     journals = {k: street.homes[k]._journal[interval] for k in present}
@@ -124,8 +131,9 @@ def test_the_vectorised_words_are_those_of_homes_bit_for_bit(silent):
     plain, here = np.array(said, np.uint64), np.isin(np.arange(7), present)
     silent_map = masking.silent_map(7, sorted(silent))
     reports = vector.reports(interval, plain, recovery)
-    answers = vector.answers(interval, silent_map, here, recovery)
-    told = words.count_digest(rules.hash, interval, silent_map, b"told")
+    ask = ask_of(rules, interval)
+    answers = vector.answers(interval, ask, silent_map, here, recovery)
+    told = words.count_digest(ask, interval, silent_map, b"told")
     counts = vector.count_words(interval, third, plain, told, here)
     for k, kept in journals.items():
         for body, made in (
@@ -237,7 +245,12 @@ def test_the_collector_refuses_what_is_not_authentic():
     street, said = MaskedStreet(rules), values(rules)
     body = street.homes[2].report(1, said[2])
     take = lambda what, interval=1: street.collector.words_of(  # noqa: E731
-        what, members.REPORT, words.CURVE_ROUND, interval, rules.lanes
+        what,
+        members.REPORT,
+        words.CURVE_ROUND,
+        interval,
+        rules.lanes,
+        words.ask_hash(rules.hash, interval, ()),
     )
     assert take(body)[0] == 2
     for at in (0, 4, 12, 20, len(body) - 1):
@@ -321,3 +334,23 @@ def test_homes_that_were_told_different_things_give_no_sum():
             total += int.from_bytes(body[13:21], "big")
             total -= street.collector.keystream(k, turn, 1, 1)[0]
         assert (total % WORD == 4) == opens
+
+
+@pytest.mark.parametrize("odd", [(-5, 100, 251), (-5, 100)])
+def test_homes_that_were_asked_for_different_grids_give_no_sum(odd: tuple[int, ...]) -> None:
+    """Four homes say the same words, one of them as if at other prices."""
+    rules = terms(homes=4, missing=1)
+    said, nobody = values(rules), masking.silent_map(4, [])
+    for other, opens in ((GRID, True), (odd, False)):
+        street = MaskedStreet(rules)
+        total = np.zeros(rules.lanes, np.uint64)
+        for k, home in enumerate(street.homes):
+            report = home.report(1, said[k], other if k == 2 else GRID)
+            answer = home.answer(street.collector.announcement(1, nobody, k))
+            for sign, row in (
+                (1, masking.unpack_words(report[13:-16])),
+                (-1, masking.unpack_words(answer[13:-16])),
+                (-1, street.collector.keystream(k, 1, 1, rules.lanes)),
+            ):
+                total += np.uint64(sign % WORD) * np.array(row, np.uint64)
+        assert (total.tolist() == added(said, range(4))) == opens

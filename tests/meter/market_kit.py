@@ -86,17 +86,10 @@ class Market:
         """`told` has participants, demand and supply; with cuts the interval is closed."""
         said = {
             "participants": told["participants"],
-            "demand": market.pack_totals(told["demand"]),
-            "supply": market.pack_totals(told["supply"]),
-            "buy_cut": market.pack_cut(cuts[0] if cuts else None),
-            "sell_cut": market.pack_cut(cuts[1] if cuts else None),
-            "closing": int(cuts is not None),
+            "totals": market.pack_totals(told["demand"]) + market.pack_totals(told["supply"]),
+            "cuts": b"" if cuts is None else market.pack_cuts(*cuts),
         }
-        content = (
-            said["participants"].to_bytes(4, "big")
-            + said["demand"] + said["supply"] + said["buy_cut"] + said["sell_cut"]
-            + bytes((said["closing"],))
-        )  # fmt: skip
+        content = said["participants"].to_bytes(4, "big") + said["totals"] + said["cuts"]
         return {**self._fields(meter_id, market.TOTALS, interval, content), **said}
 
     def count(

@@ -20,7 +20,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from hushfw import commitments
+from hushfw import commitments, store
 from hushfw.commitments import MOST_GAP, MOST_WAITING, SIGNING_KEY
 from hushfw.core import ed25519
 from hushfw.core.errors import HushError
@@ -378,6 +378,42 @@ def test_a_damaged_leaf_is_never_signed(bench: Bench) -> None:
     bench.run([4])
     bench.close()
     assert bench.readings() == {4: [4]}
+
+
+@pytest.mark.parametrize("at", [10, 100, -1])
+def test_damage_to_what_was_signed_has_none_of_its_slots_committed_to_anew(
+    bench: Bench, at: int
+) -> None:
+    bench.run([1, 2, 3])
+    bench.close()
+    signed = bench.bills.root(1)
+    path = bench.folder / "leaves-1.bin"
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    bench.boot()
+    for slot in (2, 3, 4):
+        bench.put(slot)
+    bench.close()
+    assert bench.pool.asked == [4]
+    assert bench.bills.root(1) | {"ciphertext_bytes": 0} == signed | {"ciphertext_bytes": 0}
+    assert bench.bills.root(4)["first_slot"] == 4
+    with pytest.raises(HushError, match="damaged"):
+        for slot in (1, 2, 3):
+            bench.bills.leaf(slot, 0)
+
+
+def test_a_later_formats_files_are_not_taken_for_damage(bench: Bench) -> None:
+    bench.run([1])
+    bench.close()
+    for name in ("leaves-1.sig", SIGNING_KEY):
+        path = bench.folder / name
+        good = path.read_bytes()
+        path.write_bytes(store.with_checksum(good[:-4] + b"more"))
+        with pytest.raises(HushError, match="newer firmware"):
+            bench.boot()
+        path.write_bytes(good)
+    assert bench.boot().bills.root(1)["first_slot"] == 1
 
 
 def test_the_signing_key_stays_and_is_missed(bench: Bench) -> None:

@@ -22,7 +22,9 @@ from hushmeter.cluster.roster import LanePlan
 from hushmeter.cluster.store import Store
 from hushmeter.devices.meter_plan import PrivacyCap, configuration
 from hushmeter.privacy.ledger import asked, stored
-from tests.meter import kit
+from hushmeter.report.ledger import summary
+from tests.meter import kit, market_kit
+from tests.meter.test_power import records
 
 DAY_S = 86400
 START_S = kit.START_S
@@ -273,6 +275,24 @@ def test_an_old_journal_of_an_epoch_before_says_where_counting_begins(path: Path
     assert (total(book), book.ledger.since, book.ledger.reports) == (0, 6, 0)
 
 
+def test_a_meter_that_only_starts_writes_no_ledger(street: kit.Street) -> None:
+    """A firmware on trial that is given up leaves a journal that the one before it reads."""
+    meter = street.meters[1].restart()
+
+    def kinds() -> list[int]:
+        return [kind for _, kind, _ in records(meter.storage()["journal.bin"])]
+
+    assert meter.hello()["epoch"] == 1
+    assert journals.LEDGER not in kinds()
+    meter.run(1)
+    assert kinds()[-2:] == [journals.LEDGER, journals.REPORT]
+
+
+def test_who_asks_before_the_first_report_sees_the_epoch_in_use(street: kit.Street) -> None:
+    account = asked(street.meters[1].link)
+    assert (account.epoch, account.slots, account.epsilon_per_slot) == (1, 0, 1)
+
+
 GOOD_CAP = {"epsilon": [4320, 1], "window_days": 30}
 
 
@@ -322,6 +342,26 @@ def test_a_real_meter_counts_reports_and_not_what_it_sends_again(capped: kit.Str
         **account.to_dict(),
         "days": [{"day": "2023-11-15", "epsilon": 2}],
     }
+
+
+@pytest.mark.parametrize(("epsilon", "number"), [([3, 2], 1.5), (None, None)])
+def test_the_epsilon_of_a_market_interval_is_listed_beside_the_sums(
+    tmp_path: Path, epsilon: list[int] | None, number: float | None
+) -> None:
+    made = market_kit.street(tmp_path, market={**market_kit.TERMS, "epsilon": epsilon})
+    for street in kit.running(made):
+        meter = street.meters[1]
+        trade = market_kit.Market(street, terms=(*market_kit.Market.terms[:2], epsilon))
+        meter.ask("market_ask", **trade.ask(1, market_kit.FIRST))
+        account = asked(meter.link)
+        found = account.to_dict()
+        assert found["market_epsilon_per_interval"] == number
+        assert found["market_intervals"] == 1
+        assert found["epsilon_total"] == found["epsilon_window"] == found["slots"] == 0
+        # Only the meter itself knows what day it is.
+        assert stored(meter.unix.storage).to_dict() == {**found, "window_ends": None}
+        note = {row.label: row.note for row in summary(account, [])}["Intervals on the market"]
+        assert ("exact" in note) == (epsilon is None)
 
 
 def test_void_and_expired_slots_stay_spent(capped: kit.Street) -> None:

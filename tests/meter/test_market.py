@@ -116,7 +116,7 @@ def simulated(trade: Market, meter_id: int, seed: bytes, monkeypatch: Any) -> me
     roster = street.signed()
     keys = street.keys[meter_id]
     terms = SimpleNamespace(
-        hash=trade.ask_hash(FIRST), members=len(roster.members), missing=roster.device.missing
+        hash=trade.hash, members=len(roster.members), missing=roster.device.missing
     )
     pairs = pair_keys(street.meters[meter_id].storage(), own, roster.members)
     recovery = masking.pack_words(market.recovery(seed, FIRST, LANES))
@@ -142,11 +142,11 @@ def test_words_answer_and_counts_are_the_hosts_bit_for_bit(
     said = words(report(trade, 2))
     (record,) = market_records(trade.street.meters[2], MASKED)
     host = simulated(trade, 2, record[-16:], monkeypatch)
-    body = host.report(FIRST, curves(2))
+    body = host.report(FIRST, curves(2), GRID)
     assert masking.unpack_words(body[13:-16]) == said
     announced = members.Collector.announcement(
         SimpleNamespace(
-            _terms=SimpleNamespace(hash=trade.ask_hash(FIRST)), _keys=[None, trade.street.keys[2]]
+            _terms=SimpleNamespace(hash=trade.hash), _keys=[None, trade.street.keys[2]]
         ),  # type: ignore[arg-type]
         FIRST, silent, 1,
     )  # fmt: skip
@@ -354,6 +354,15 @@ def test_a_home_works_out_its_share_and_keeps_it_to_itself(second: Market) -> No
     assert market_kit.shares(meter) == [(FIRST, 250, demand, supply, bought, supply, 1)]
     status = json.dumps(meter.status()) + json.dumps(meter.hello(), default=bytes.hex)
     assert str(demand) not in status
+
+
+def test_a_torn_record_of_the_home_is_cut_off_before_the_next(second: Market) -> None:
+    meter = second.street.meters[2]
+    (meter.unix.storage / "market.bin").write_bytes(b"a torn record")
+    report(second, 2)
+    answer(second, 2, second.street.silent())
+    settle(second, 2, (1, None))
+    assert [row[0] for row in market_kit.shares(meter)] == [FIRST]
 
 
 def test_a_home_counts_only_in_an_interval_that_is_open(trade: Market) -> None:

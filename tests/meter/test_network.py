@@ -192,6 +192,21 @@ def test_a_full_queue_gives_up_its_oldest_by_number_and_by_size() -> None:
     assert bench.client.queued() == MOST_BYTES // 1000
 
 
+def test_who_asks_many_times_drives_no_report_out() -> None:
+    bench = Bench()
+    bench.client.put(b"report")
+    for number in range(200):
+        bench.client.put(bytes((number,)), is_reply=True)
+    kept = [waiting.data for waiting in bench.client._queue]
+    assert kept[0] == b"report"
+    assert kept[1:] == [bytes((number,)) for number in range(137, 200)]
+    for number in range(64):
+        bench.client.put(b"report %d" % number)
+    assert [waiting.data for waiting in bench.client._queue] == [
+        b"report %d" % number for number in range(64)
+    ]
+
+
 def test_what_may_not_leave_any_more_is_not_sent() -> None:
     bench = Bench()
     for data in (b"early", b"late", b"fresh"):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from hushfw.ledger import Ledger
 from hushmeter.cluster.roster import LanePlan
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, LinkTimeout, Refused
@@ -112,7 +113,7 @@ def records(journal: bytes) -> list[tuple[int, int, bytes]]:
     return out
 
 
-REPORT_RECORD, ANSWER_RECORD = 2, 3
+REPORT_RECORD, ANSWER_RECORD, LEDGER_RECORD = 2, 3, 8
 
 
 def test_a_journal_cut_at_any_byte_keeps_every_report_and_answer_that_left(
@@ -150,14 +151,32 @@ def test_a_journal_cut_at_any_byte_keeps_every_report_and_answer_that_left(
         # It goes on, and what it writes behind the cut is whole again.
         cut.run(last + 1)
         cut.unix.kill()
-        after = records((storage / "journal.bin").read_bytes())
-        assert [p for _, _, p in after][: len(kept)] == [payload for _, payload in kept]
-        assert _slot(after[-1][2]) == last + 1
+        after = [(kind, p) for _, kind, p in records((storage / "journal.bin").read_bytes())]
+        assert after[-1][0] == REPORT_RECORD and _slot(after[-1][1]) == last + 1
+        # A torn end is left behind by a rewrite, which puts sums in place of the ledger's records.
+        assert _without_sums(after)[:-1] == _without_sums(kept)
+        assert _counted(after[:-1]) == _counted(kept) == len(left[REPORT_RECORD])
+        assert _counted(after) == last + 1
         shutil.rmtree(storage)
 
 
 def _slot(payload: bytes) -> int:
     return int.from_bytes(payload[:8], "big")
+
+
+def _without_sums(kept: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return [(kind, payload) for kind, payload in kept if kind != LEDGER_RECORD]
+
+
+def _counted(kept: list[tuple[int, bytes]]) -> int:
+    """The reports that the ledger makes of a journal's records."""
+    ledger = Ledger()
+    for kind, payload in kept:
+        if kind == LEDGER_RECORD:
+            ledger.restore(payload)
+        elif kind == REPORT_RECORD:
+            ledger.count(_slot(payload))
+    return int(ledger.reports)
 
 
 def test_a_damaged_byte_anywhere_in_the_journal_stops_the_meter(

@@ -165,14 +165,30 @@ def test_refusals_of_round_two_take_as_long_as_answers(make: Make) -> None:
     meter, street = make()
     meter.run(SLOT_S + 8)
     good = street.announcement(1)
-    for wrong in (
-        good | {"tag": bytes(16)},
-        good | {"epoch": 2},
-        street.announcement(9),
-        street.announcement(1, 1),
-        street.announcement(1, 2, 3),
-    ):
+    for wrong in (street.announcement(9), street.announcement(1, 1), street.announcement(1, 2, 3)):
         assert took_ms(meter, "announce", **wrong) == ANSWER_MS
+    for forged in (good | {"tag": bytes(16)}, good | {"epoch": 2}):
+        assert took_ms(meter, "announce", **forged) == 0
+
+
+def test_who_is_not_the_supplier_cannot_keep_a_meter_quiet(make: Make) -> None:
+    meter, street = make()
+    meter.run(SLOT_S + 8)
+    boots = meter.ask("hello_request")["boots"]
+    forged = street.announcement(1) | {"tag": bytes(16)}
+    for sequence in range(1, 200):
+        assert send(meter, "announce", sequence, **forged) != b""
+    number = messages.BY_NAME["announce"][0]
+    meter.write(frame.encode(number, 200, b"cut short"))
+    assert meter.read(0) != b""
+    assert meter.meter.quiet_ms() == 0
+    meter.ask("clock", **street.clock(boots, START_MS + meter.local_ms - 1))
+    # Nor take from the quiet time that an announcement has brought about.
+    began_ms = meter.local_ms
+    assert send(meter, "announce", 201, **street.announcement(1)) == b""
+    assert send(meter, "announce", 202, **forged) == b""
+    assert meter.read(10) != b""
+    assert meter.local_ms - began_ms == ANSWER_MS
 
 
 def noise_in_time(meter: Simulated, street: LiveStreet) -> list[tuple[int, int, int, int]]:

@@ -120,7 +120,12 @@ def test_a_branch_of_rosters_is_neither_passed_nor_used(street: kit.Street) -> N
     unsigned[-1] ^= 1
     assert meter.roster_refusal(bytes(unsigned))[0] == "bad_signature"
     digest = later(street, 2).hash
+    # Once it was found unsigned it is looked at no more, unless its pieces come again.
+    assert meter.refusal("roster_commit")[0] == "bad_roster"
+    meter.ask("roster_begin", size=len(unsigned), digest=digest)
+    meter.ask("roster_chunk", offset=0, data=bytes(unsigned))
     assert meter.refusal("roster_pass", digest=digest)[0] == "bad_signature"
+    assert meter.refusal("roster_pass", digest=digest)[0] == "bad_roster"
     assert meter.hello()["epoch"] == 1 and enrolment.newest_known(meter.link)[0] == 1
 
 

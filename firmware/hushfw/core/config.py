@@ -290,26 +290,30 @@ def _paillier(settings):
     """How a meter that encrypts does so, and the SHA-256 of the key and the table it is given."""
     if settings is None:
         return
-    is_comb = isinstance(settings, dict) and settings.get("randomness") != "naive"
-    fields = ("randomness", "pool", "when_empty", "key_sha256")
-    wanted = fields + (("table_sha256",) if is_comb else ())
-    _keys("paillier.", settings, wanted, ("bills", "leaves_kib"))
-    _choice("paillier.randomness", settings["randomness"], RANDOMNESS)
-    _integer("paillier.pool", settings["pool"], 1, MOST_POOL)
-    _choice("paillier.when_empty", settings["when_empty"], WHEN_EMPTY)
-    for name in wanted[3:]:
-        _key("paillier." + name, settings[name])
+    _encryption("paillier.", settings, ("bills", "leaves_kib"))
     if "bills" in settings:
         _flag("paillier.bills", settings["bills"])
     if "leaves_kib" in settings:
         _integer("paillier.leaves_kib", settings["leaves_kib"], *LEAVES_KIB)
 
 
+def _encryption(where, settings, optional=()):
+    is_comb = isinstance(settings, dict) and settings.get("randomness") != "naive"
+    fields = ("randomness", "pool", "when_empty", "key_sha256")
+    wanted = fields + (("table_sha256",) if is_comb else ())
+    _keys(where, settings, wanted, optional)
+    _choice(where + "randomness", settings["randomness"], RANDOMNESS)
+    _integer(where + "pool", settings["pool"], 1, MOST_POOL)
+    _choice(where + "when_empty", settings["when_empty"], WHEN_EMPTY)
+    for name in wanted[3:]:
+        _key(where + name, settings[name])
+
+
 def _market(terms):
     """What this home's street trades by; all its homes must have the same, or no sum opens."""
     if terms is None:
         return
-    _keys("market.", terms, ("interval_s", "demand_cap_wh", "supply_cap_wh", "epsilon"))
+    _keys("market.", terms, ("interval_s", "demand_cap_wh", "supply_cap_wh", "epsilon"), ("ring",))
     _integer("market.interval_s", terms["interval_s"], LEAST_INTERVAL_S, 86400)
     for name in ("demand_cap_wh", "supply_cap_wh"):
         _integer("market." + name, terms[name], 0, MOST_CAP_WH)
@@ -317,6 +321,8 @@ def _market(terms):
         _refuse("market.demand_cap_wh", "must be above 0, or supply_cap_wh")
     if terms["epsilon"] is not None:
         _fraction("market.epsilon", terms["epsilon"])
+    if "ring" in terms:
+        _encryption("market.ring.", terms["ring"])
 
 
 def _modes(config):

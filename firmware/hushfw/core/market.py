@@ -38,6 +38,8 @@ MOST_PARTICIPANTS = 1 << 20
 MOST_TOTAL = 1 << 62
 THRESHOLDS = 63
 THRESHOLD_BYTES = 11
+# What stands for a cut where there is none: no key reaches it.
+NO_CUT = (1 << 8 * THRESHOLD_BYTES) - 1
 
 
 def terms_hash(roster_hash, interval_s, caps_wh, epsilon):
@@ -182,11 +184,13 @@ def unpack_thresholds(data):
     return limits
 
 
-def pack_cut(cut):
-    return b"" if cut is None else cut.to_bytes(THRESHOLD_BYTES, "big")
+def pack_cuts(buy, sell):
+    """Both cuts; None where a side has none."""
+    return pack_thresholds([NO_CUT if cut is None else cut for cut in (buy, sell)])
 
 
-def unpack_cut(data):
-    if len(data) not in (0, THRESHOLD_BYTES):
-        raise HushError("bad_message", "a cut has %d bytes, or none" % THRESHOLD_BYTES)
-    return int.from_bytes(data, "big") if data else None
+def unpack_cuts(data):
+    size = THRESHOLD_BYTES
+    if len(data) != 2 * size:
+        raise HushError("bad_message", "two cuts have %d bytes" % (2 * size))
+    return int.from_bytes(data[:size], "big"), int.from_bytes(data[size:], "big")

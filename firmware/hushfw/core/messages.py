@@ -55,13 +55,9 @@ TABLE = (
     (0x12, "responses", "size u16, offset u16, data bytes"),
     (0x13, "market_ask", _INTERVAL + ", prices bytes, tag b16"),
     (0x14, "market_silent", _INTERVAL + ", ask b32, silent bytes, tag b16"),
-    (
-        0x15,
-        "market_totals",
-        _INTERVAL + ", participants u32, demand bytes, supply bytes, buy_cut bytes, "
-        "sell_cut bytes, closing u8, tag b16",
-    ),
+    (0x15, "market_totals", _INTERVAL + ", participants u32, totals bytes, cuts bytes, tag b16"),
     (0x16, "market_count", _INTERVAL + ", round u8, side u8, thresholds bytes, tag b16"),
+    (0x17, "market_ring", _INTERVAL + ", step u8, part u8, data bytes, tag b16"),
     (0x1C, "network_request", ""),
     (
         0x41,
@@ -94,7 +90,8 @@ TABLE = (
         "ledger",
         "epoch u32, den u64, slot_num bytes, window_num bytes, total_num bytes, reports u64, "
         "noiseless u64, window_noiseless u8, since_slot u64, through_slot u64, day u32, "
-        "window_days u16, cap_num u32, cap_den u32, reached u8, market_intervals u32",
+        "window_days u16, cap_num u32, cap_den u32, reached u8, market_intervals u32, "
+        "market_num u32, market_den u32",
     ),
     (0x4A, "key", "meter_id u32, public_key b32, next_key b32, proof b16"),
     (0x4B, "passed", "epoch u32, digest b32"),
@@ -114,6 +111,7 @@ TABLE = (
     (0x4C, "market_words", _SAID + ", words bytes, tag b16"),
     (0x4D, "market_answer", _SAID + ", words bytes, tag b16"),
     (0x4E, "market_counts", _SAID + ", round u8, words bytes, tag b16"),
+    (0x4F, "market_letter", _SAID + ", step u8, part u8, data bytes, tag b16"),
     (
         0x54,
         "network",
@@ -128,7 +126,14 @@ BY_NAME = {row[1]: row for row in TABLE}
 BY_NUMBER = {row[0]: row for row in TABLE}
 
 # For a meter that trades; others do not know them.
-MARKET = ("responses", "market_ask", "market_silent", "market_totals", "market_count")
+MARKET = (
+    "responses",
+    "market_ask",
+    "market_silent",
+    "market_totals",
+    "market_count",
+    "market_ring",
+)
 
 MAX_TEXT = 255
 

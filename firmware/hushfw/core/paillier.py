@@ -25,6 +25,9 @@ SIZES = (256, 384)
 SHORT = 128
 LEAST_FACTOR = 1 << 16
 
+# The owner that the key of a market's ring is made for.
+UTILITY = b"market utility"
+
 
 def _refuse(reason):
     raise HushError("bad_key", "Paillier key: " + reason)

@@ -45,8 +45,9 @@ _REFUSALS = ("protocol", "client's name", "service", "user name or password", "p
 class _Waiting:
     """A frame in the queue, and the packet that carries it now, 0 for none."""
 
-    def __init__(self, data):
+    def __init__(self, data, is_reply):
         self.data = data
+        self.is_reply = is_reply
         self.packet = 0
         self.was_sent = False
 
@@ -97,13 +98,22 @@ class Client:
     def queued(self):
         return len(self._queue)
 
-    def put(self, data):
-        """One frame for the aggregator; the oldest ones give way to it."""
-        self._queue.append(_Waiting(data))
+    def put(self, data, is_reply=False):
+        """One frame for the aggregator; the oldest ones give way to it, replies before others.
+
+        Else who asks many times would drive the reports out.
+        """
+        self._queue.append(_Waiting(data, is_reply))
         self._queued_bytes += len(data)
         while len(self._queue) > MOST_FRAMES or self._queued_bytes > MOST_BYTES:
-            self._queued_bytes -= len(self._queue.pop(0).data)
+            self._queued_bytes -= len(self._queue.pop(self._first_to_go()).data)
             self.dropped += 1
+
+    def _first_to_go(self):
+        for i in range(len(self._queue)):
+            if self._queue[i].is_reply:
+                return i
+        return 0
 
     def due_ms(self):
         """How long until there is something to do besides what comes."""

@@ -86,7 +86,7 @@ class Network:
 
     def _put_all(self, frames):
         for data in frames:
-            self.client.put(data)
+            self.client.put(data, not is_unasked(data))
 
     def _watch(self, console, stream):
         if stream is not self._watched:

@@ -8,5 +8,6 @@ meters as they are shipped.
 
 One module a family: `rounds` (a cheating aggregator in a slot), `graphs` (who masks with whom),
 `rosters` (who is in the street), `wire` (messages that come again), `storage` (power cuts),
-`totals` (what totals give away, and hostile meters), `bills` (prices that read slots).
+`totals` (what totals give away, and hostile meters), `bills` (prices that read slots), `market`
+(a market that asks homes differently).
 """

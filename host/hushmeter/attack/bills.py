@@ -6,6 +6,7 @@ chooses what is opened. Every tariff here has all the signatures that the attack
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -37,6 +38,11 @@ def no_check(*_: Any) -> None:
     """Undefended: whatever it is, it is good enough."""
 
 
+def every_slot(slots: Any, first_slot: int, last_slot: int) -> frozenset[int]:
+    """Undefended: a slot that everybody knows to be 0 counts as one that hides a reading."""
+    return frozenset(range(first_slot, last_slot + 1))
+
+
 def always_new(openings: Any, wanted: Any, reissue: bool) -> str:
     """Undefended: the home does not look at what it opened before."""
     return "new"
@@ -49,15 +55,22 @@ def _key() -> paillier.PrivateKey:
 
 
 class _Victim:
-    """A home with a week of readings, and the utility that asks it to open sums of them."""
+    """A home with a week of readings, and the utility that asks it to open sums of them.
 
-    def __init__(self, scene: Scene) -> None:
+    off:
+        Slots in which its meter is off.
+    """
+
+    def __init__(self, scene: Scene, off: Collection[int] = ()) -> None:
         self._authority, self._utility = scene.secret("authority"), scene.secret("utility")
         self.readings_wh = [scene.random.randrange(1 << _LANE_BITS) for _ in range(_SLOTS)]
         authority = Ed25519PrivateKey.from_private_bytes(self._authority)
         public = authority.public_key().public_bytes_raw()
         key = _key().public(_HOME.owner, public)
-        rows = [Reading(slot, read_wh) for slot, read_wh in enumerate(self.readings_wh)]
+        rows = [
+            Reading(slot, read_wh, measured=slot not in off)
+            for slot, read_wh in enumerate(self.readings_wh)
+        ]
         self._leaves: LeavesFile = commitments.commit(
             rows, key, _HOME, scene.secret("meter"), self._authority
         )
@@ -135,7 +148,7 @@ def radix_prices(scene: Scene) -> Try:
     "short-period",
     summary="bills a single slot",
     defence="a period has a signed least number of slots, a week's if nothing else is said",
-    without=[(prices, "check_period", no_check)],
+    without=[(prices, "check_length", no_check)],
 )
 def short_period(scene: Scene) -> Try:
     """At a flat price, in perfect order but for its length."""
@@ -143,6 +156,19 @@ def short_period(scene: Scene) -> Try:
     answer = victim.asked(Flat(300), slots=1)
     total = _total(answer)
     return _judged(answer, None if total is None else total // 300, victim.readings_wh[0])
+
+
+@entry(
+    "gap-padding",
+    summary="bills a week in which the meter was off, but for one slot",
+    defence="the least numbers of slots count measured ones: what was not measured is a public 0",
+    without=[(commitments, "measured", every_slot)],
+)
+def gap_padding(scene: Scene) -> Try:
+    """The period is long enough and without a hole; whoever can switch a meter off chooses it."""
+    victim = _Victim(scene, off=set(range(_SLOTS)) - {_SLOT})
+    total = _total(answer := victim.asked(Flat(300)))
+    return _judged(answer, None if total is None else total // 300, victim.readings_wh[_SLOT])
 
 
 @entry(

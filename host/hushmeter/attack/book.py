@@ -21,7 +21,17 @@ from unittest import mock
 from hushmeter.attack.scene import Scene
 from hushmeter.errors import HushmeterError
 
-FAMILIES = ("rounds", "graphs", "rosters", "renewals", "wire", "storage", "totals", "bills")
+FAMILIES = (
+    "rounds",
+    "graphs",
+    "rosters",
+    "renewals",
+    "wire",
+    "storage",
+    "totals",
+    "bills",
+    "market",
+)
 """Modules of this package whose import fills the book, in the order in which they are listed."""
 
 DEFAULT_SEED = "script book"

@@ -47,16 +47,18 @@ from hushmeter.errors import HushmeterError
 class Street:
     """Real meters of one street, and the supplier's power over them."""
 
-    def __init__(self, scene: Scene, folder: Path, count: int) -> None:
+    def __init__(
+        self, scene: Scene, folder: Path, count: int, market: dict[str, Any] | None = None
+    ) -> None:
         self.scene = scene
         self.authority = Authority(scene.secret("authority"))
         self.supplier = Supplier(scene.secret("supplier"))
         self.boards: dict[int, Board] = {}
         self.roster: SignedRoster | None = None
         for meter_id in range(1, count + 1):
-            self._provision(folder / f"meter-{meter_id}", meter_id)
+            self._provision(folder / f"meter-{meter_id}", meter_id, market)
 
-    def _provision(self, folder: Path, meter_id: int) -> None:
+    def _provision(self, folder: Path, meter_id: int, market: dict[str, Any] | None) -> None:
         wanted = meter_plan.MeterPlan(
             meter_id=meter_id,
             street=STREET,
@@ -66,6 +68,7 @@ class Street:
             controller={"name": "none"},
             permitted_modes=("fixed-seed",),
             fixed_seed=self.scene.seed,
+            market=market,
         )
         folder.mkdir(parents=True)
         for name, data in meter_plan.files(wanted).items():
@@ -237,10 +240,10 @@ class Scene:
         made.mkdir()
         return made
 
-    def street(self, count: int) -> Street:
-        """Provisioned meters without a roster."""
+    def street(self, count: int, market: dict[str, Any] | None = None) -> Street:
+        """Provisioned meters without a roster, which trade by these terms or not at all."""
         self._streets += 1
-        return Street(self, self._folder / f"street-{self._streets}", count)
+        return Street(self, self._folder / f"street-{self._streets}", count, market)
 
     def enrolled(self, count: int, **changes: Any) -> Street:
         """A street under an honest roster."""

@@ -33,6 +33,7 @@ def encryption_on_a_meter(
     insecure: bool = False,
     bills: bool = False,
     leaves_kib: int | None = None,
+    stem: str = device.HOUSEHOLD,
 ) -> Encryption:
     """Check a public file and its table as the meter will, and name them for its configuration.
 
@@ -51,6 +52,9 @@ def encryption_on_a_meter(
     leaves_kib:
         Flash for commitments that not both home and utility have; None for the device's own.
 
+    stem:
+        What the files' names begin with: the household's key, or the utility's for the ring.
+
     Raises
     ------
     HushError
@@ -67,9 +71,9 @@ def encryption_on_a_meter(
         settings["bills"] = True
     if leaves_kib is not None:
         settings["leaves_kib"] = leaves_kib
-    files = {device.KEY_FILE: key}
+    files = {f"{stem}.key": key}
     if table is not None:
         check_table(found, table)
         settings["table_sha256"] = hashlib.sha256(table).hexdigest()
-        files[device.TABLE_FILE] = table
+        files[f"{stem}.comb"] = table
     return Encryption(settings, files)

@@ -2,8 +2,9 @@
 
 Every meter is the real firmware. The host plays the homes (it gives each meter its responses over
 the home's own link, and lets the home live at the price), the power, the authority and the
-supplier, who sees masked words only, or in a ring sealed letters and one ciphertext. What is true is known from the homes played, and what a home
-got from its own record on its meter's storage, which no message carries.
+supplier, who sees masked words only, or in a ring sealed letters and one ciphertext. What is true
+is known from the homes played, and what a home got from its own record on its meter's storage,
+which no message carries.
 
 An interval is asked for while the one before it runs. One that is void takes the fallback price,
 and so does a home that was silent in an interval that has a price.

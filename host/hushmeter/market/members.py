@@ -3,9 +3,10 @@
 Rounds and refusals are those of a street's slot: a home masks an interval once, answers the first S
 of it and no other, never if it is in S itself, and when asked again sends what it sent before.
 What else a home sums later in the interval (counts of remainders) is bound to the same S, once a
-round. So an interval is never opened with two different groups.
+round. So an interval is never opened with two different groups. All is bound to the grid as well:
+homes that were asked for different prices open nothing, where there is a second round.
 
-    home.report(interval, values) -> bytes          round 1
+    home.report(interval, values, prices) -> bytes  round 1, under the grid that it was asked for
     collector.announce(interval)  -> {home: bytes}  S, the homes that did not report
     home.answer(message)          -> bytes          round 2
     home.count(interval, turn, values) -> bytes     one round, under the S that was answered
@@ -103,6 +104,7 @@ def _collector_keys(
 class _Interval:
     """A home's journal of one interval."""
 
+    ask: bytes
     recovery: list[int]
     report: bytes
     silent: bytes | None = None
@@ -120,7 +122,7 @@ class Home:
         self._keys = keys
         self._journal: dict[int, _Interval] = {}
 
-    def report(self, interval: int, values: Sequence[int]) -> bytes:
+    def report(self, interval: int, values: Sequence[int], prices: Sequence[int] = ()) -> bytes:
         """The masked curves of an interval, which is then masked for good."""
         if interval in self._journal:
             raise HushError("wrong_slot", f"interval {interval} was masked before")
@@ -135,8 +137,9 @@ class Home:
             self._masks(masking.USE_DUMMY, turn, interval, lanes, range(self._terms.members)),
             recovery,
         )
-        body = self._signed(turn, interval, masked, REPORT)
-        self._journal[interval] = _Interval(recovery, body)
+        ask = words.ask_hash(self._terms.hash, interval, prices)
+        body = self._signed(turn, interval, masked, REPORT, ask)
+        self._journal[interval] = _Interval(ask, recovery, body)
         return body
 
     def _masks(
@@ -169,7 +172,7 @@ class Home:
         kept = self._journal.get(interval)
         if kept is None:
             # From here on the interval cannot be reported any more.
-            self._journal[interval] = _Interval([], b"", barred=True)
+            self._journal[interval] = _Interval(b"", [], b"", barred=True)
             raise HushError("refused", "nothing was reported")
         if self._index in indexes:
             kept.barred = True
@@ -179,7 +182,7 @@ class Home:
             if kept.silent != silent:
                 raise HushError("refused", "another S was answered in this interval")
             return kept.answer
-        digest = masking.silent_digest(self._terms.hash, interval, silent)
+        digest = masking.silent_digest(kept.ask, interval, silent)
         others = [k for k in range(self._terms.members) if k not in indexes]
         lanes, turn = len(kept.recovery), words.ANSWER_ROUND
         lifted = masking.lifted(
@@ -223,7 +226,7 @@ class Home:
         if turn in kept.counts:
             return kept.counts[turn]
         silent = kept.silent or masking.silent_map(self._terms.members, [])
-        digest = words.count_digest(self._terms.hash, interval, silent, context)
+        digest = words.count_digest(kept.ask, interval, silent, context)
         absent = set(masking.silent_indexes(silent, self._terms.members))
         others = [k for k in range(self._terms.members) if k not in absent]
         lanes = len(values)

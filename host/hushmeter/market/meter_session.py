@@ -59,7 +59,7 @@ class MeterInterval:
     seconds: float = 0.0
 
 
-class _Void(Exception):
+class Void(Exception):
     """The interval has no sum."""
 
 
@@ -101,11 +101,14 @@ class MeterSession:
             A published curve has a meter's id, or the terms are not safe for this grid.
         """
         check_public(public)
-        return _Interval(self, number, public).run()
+        return self._started(number, public).run()
+
+    def _started(self, number: int, public: Curves) -> Interval:
+        return Interval(self, number, public)
 
 
-class _Interval:
-    """One interval on its way."""
+class Interval:
+    """One interval on its way, its curves summed by masked words."""
 
     def __init__(self, session: MeterSession, number: int, public: Curves) -> None:
         self._supplier, self._session = session._supplier, session
@@ -114,6 +117,7 @@ class _Interval:
         self._terms = self._supplier.terms.of_sums(self._supplier.roster, len(self._prices))
         self._refused: dict[int, str] = {}
         self._bytes = 0
+        self._silent = b""
         self._members = session._members
         self._ask = self._supplier.ask_hash(number, self._prices)
 
@@ -124,7 +128,7 @@ class _Interval:
             reports = self._reports()
             self._session._between()
             entry, found = self._opened(reports)
-        except (_Void, HushmeterError) as reason:
+        except (Void, HushmeterError) as reason:
             text = reason.message if isinstance(reason, HushmeterError) else str(reason)
             entry = {"interval": self._number, "void": text}
             return self._result(None, text, entry, (), began)
@@ -171,26 +175,24 @@ class _Interval:
                 self._refused[meter_id] = error.message
         return dict(sorted(out.items()))
 
-    def _reports(self) -> dict[int, list[int]]:
+    def _reports(self) -> dict[int, Any]:
+        """What each home says first, by meter."""
         number, prices = self._number, self._prices
         asks = {m: self._supplier.ask(m, number, prices) for m in self._members}
         replies = self._replies("market_ask", asks)
         return self._words(replies, market.REPORT, market.CURVE_ROUND, self._ask, self._terms.lanes)
 
-    def _opened(self, reports: Mapping[int, list[int]]) -> tuple[dict[str, Any], clearing.Clearing]:
+    def _opened(self, reports: Mapping[int, Any]) -> tuple[dict[str, Any], clearing.Clearing]:
         """The entry's beginning and the clearing, once everybody who reported has answered."""
         absent = [meter_id for meter_id in self._members if meter_id not in reports]
         if len(absent) > self._terms.missing:
-            raise _Void(silent_reason(absent, self._terms.missing))
+            raise Void(silent_reason(absent, self._terms.missing))
         self._silent = masking.silent_map(
             len(self._members), [self._supplier.roster.index_of[meter] for meter in absent]
         )
-        answers = self._answers(reports)
-        if answers.keys() != reports.keys():
-            raise _Void("a home that reported did not answer")
-        totals = self._added(market.CURVE_ROUND, reports, answers, self._terms.lanes)
+        totals = self._totals(reports)
         if not self._terms.in_window(totals):
-            raise _Void("a total is outside what honest homes can reach")
+            raise Void("a total is outside what honest homes can reach")
         k = len(self._prices)
         public = self._public
         entry = summed_entry(
@@ -206,6 +208,13 @@ class _Interval:
             self._terms.epsilon,
         )
         return entry, transcript.cleared(entry)
+
+    def _totals(self, reports: Mapping[int, Any]) -> list[int]:
+        """The homes' sums, a lane for each price, demand before supply."""
+        answers = self._answers(reports)
+        if answers.keys() != reports.keys():
+            raise Void("a home that reported did not answer")
+        return self._added(market.CURVE_ROUND, reports, answers, self._terms.lanes)
 
     def _answers(self, reports: Mapping[int, list[int]]) -> dict[int, list[int]]:
         digest = masking.silent_digest(self._ask, self._number, self._silent)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from hushfw.core import market, masking
+from hushfw.core import market, masking, ring
 from hushmeter.cluster.roster import SignedRoster
 from hushmeter.cluster.supplier import MeterKeys
 from hushmeter.errors import HushmeterError
@@ -97,14 +97,47 @@ class MarketSupplier:
     def __init__(self, keys: Sequence[MeterKeys], roster: SignedRoster, terms: MarketTerms) -> None:
         self.roster = roster
         self.terms = terms
-        self._hash = terms.bound_to(roster.hash)
+        self.hash = terms.bound_to(roster.hash)
         self._keys = {m.meter_id: key for m, key in zip(roster.members, keys, strict=True)}
         self._day = roster.device.day(roster.device.first_slot)
         self._streams = {meter_id: key.keystream for meter_id, key in self._keys.items()}
 
     def ask_hash(self, interval: int, prices: Sequence[int]) -> bytes:
         """What an interval's words are bound to."""
-        return bytes(market.ask_hash(self._hash, interval, packed_prices(prices)))
+        return bytes(market.ask_hash(self.hash, interval, packed_prices(prices)))
+
+    def ring_hash(self, interval: int, prices: Sequence[int]) -> bytes:
+        """What a ring is bound to."""
+        return bytes(ring.ask_hash(self.hash, interval, packed_prices(prices)))
+
+    def ring(
+        self, meter_id: int, interval: int, step: int, part: int, data: bytes
+    ) -> dict[str, Any]:
+        """Fields of market_ring."""
+        fields = self._fields(meter_id, ring.RING, interval, bytes((step, part)) + data)
+        return {**fields, "step": step, "part": part, "data": data}
+
+    def letter_of(
+        self, meter_id: int, message: Message, interval: int, step: int, part: int
+    ) -> bytes:
+        """What an authentic market_letter of this step holds.
+
+        Raises
+        ------
+        HushmeterError
+            It is of another step, interval or meter, or is not authentic.
+        """
+        fields = message.fields
+        names = ("meter_id", "epoch", "interval", "step", "part")
+        wanted = (meter_id, self.roster.device.epoch, interval, step, part)
+        if tuple(fields.get(name) for name in names) != wanted:
+            raise HushmeterError(f"meter {meter_id} sent nothing of this step")
+        key, data = self._keys[meter_id].tag_up, bytes(fields["data"])
+        content = bytes((step, part)) + data
+        tag = masking.tag(key, ring.LETTER, self.hash, meter_id, interval, content)
+        if not masking.same_tag(fields["tag"], tag):
+            raise HushmeterError(f"step {step} of the ring is not from meter {meter_id}")
+        return data
 
     def _fields(
         self, meter_id: int, purpose: bytes, interval: int, content: bytes
@@ -113,7 +146,7 @@ class MarketSupplier:
         return {
             "epoch": self.roster.device.epoch,
             "interval": interval,
-            "tag": masking.tag(key, purpose, self._hash, meter_id, interval, content),
+            "tag": masking.tag(key, purpose, self.hash, meter_id, interval, content),
         }
 
     def ask(self, meter_id: int, interval: int, prices: Sequence[int]) -> dict[str, Any]:
@@ -137,18 +170,12 @@ class MarketSupplier:
         cuts: Mapping[str, int | None] | None = None,
     ) -> dict[str, Any]:
         """Fields of market_totals; with cuts they close the interval."""
-        packed = [market.pack_cut(cut) for cut in (cuts or {}).values()] or [b"", b""]
-        closing = int(cuts is not None)
-        half = (len(told) - 4) // 2
-        content = told + b"".join(packed) + bytes((closing,))
+        packed = b"" if cuts is None else bytes(market.pack_cuts(*cuts.values()))
         return {
-            **self._fields(meter_id, market.TOTALS, interval, content),
+            **self._fields(meter_id, market.TOTALS, interval, told + packed),
             "participants": int.from_bytes(told[:4], "big"),
-            "demand": told[4 : 4 + half],
-            "supply": told[4 + half :],
-            "buy_cut": packed[0],
-            "sell_cut": packed[1],
-            "closing": closing,
+            "totals": told[4:],
+            "cuts": packed,
         }
 
     def count(self, meter_id: int, interval: int, said: bytes) -> dict[str, Any]:
@@ -179,7 +206,7 @@ class MarketSupplier:
             raise HushmeterError(f"meter {meter_id} sent no words of this round")
         key = self._keys[meter_id].tag_up
         content = bytes((turn,)) + digest + packed
-        tag = masking.tag(key, purpose, self._hash, meter_id, interval, content)
+        tag = masking.tag(key, purpose, self.hash, meter_id, interval, content)
         if not masking.same_tag(fields["tag"], tag):
             raise HushmeterError(f"the words of round {turn} are not from meter {meter_id}")
         return list(masking.unpack_words(packed))

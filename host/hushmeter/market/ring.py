@@ -4,8 +4,8 @@ The paper passes a ciphertext from home to home and the last one gives it to the
 the private key. Whoever hears two hops next to each other, and can decrypt, has the home between
 them. So here
 
-- each hop is encrypted to the next member (AES-GCM under a key of the pair, bound to the roster,
-  interval, round and hop), so that only members see ciphertexts on their way;
+- each hop is sealed for the next member (AES-CTR and HMAC under keys of the pair, bound to the
+  terms, interval, round and hop), so that only members see ciphertexts on their way;
 - the first member adds a blind as wide as n and takes it out when the ring has come back, so that
   no partial sum is ever under the key alone;
 - each member checks the ciphertext (range, coprime to n), and multiplies a fresh encryption of its
@@ -14,26 +14,24 @@ them. So here
   commit before anybody reveals, so nobody chooses its neighbours;
 - nobody starts over: a broken ring voids the interval.
 
+Order, letters and packing are those of a meter (:mod:`hushfw.core.ring`).
+
 Two neighbours of a home who collude with the utility open it; masked words need all others for
 that. One member can corrupt all lanes of a plaintext. Lanes are packed, several to a ciphertext.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hushfw.core import kdf
 from hushfw.core import paillier as device
+from hushfw.core import ring as letters
 from hushfw.core.errors import HushError
 from hushfw.core.packing import Packing
 from hushmeter.crypto import paillier
@@ -43,11 +41,11 @@ from hushmeter.market.members import public_of
 from hushmeter.market.summation import Summed, Values, silent_reason
 from hushmeter.market.terms import Terms
 
-OWNER = b"market utility"
+OWNER: bytes = device.UTILITY
 
 _HEAD = ">BIQ"
 _HEAD_BYTES = struct.calcsize(_HEAD)
-_NONCE_BYTES = 32
+_NONCE_BYTES: int = letters.NONCE_BYTES
 
 
 @dataclass(frozen=True)
@@ -101,22 +99,24 @@ class RingMember:
         """The part itself, after all have committed."""
         return self._nonces[interval, turn]
 
-    def _seal_key(self, partner: int, public: bytes) -> bytes:
-        secret = X25519PrivateKey.from_private_bytes(self._secret).exchange(
-            X25519PublicKey.from_public_bytes(public)
-        )
-        low, high = sorted((self.index, partner))
-        info = b"hush1ring" + struct.pack(">II", low + 1, high + 1)
-        key: bytes = kdf.hkdf(secret, self._terms.hash, info, 16)
-        return key
+    def _shared(self, public: bytes) -> bytes:
+        """The secret with a partner."""
+        own = X25519PrivateKey.from_private_bytes(self._secret)
+        return own.exchange(X25519PublicKey.from_public_bytes(public))
 
     def seal(self, now: _Round, to: int, public: bytes, ciphertexts: Sequence[bytes]) -> bytes:
-        """A hop's message to the next member."""
-        nonce = os.urandom(12)
-        sealed = AESGCM(self._seal_key(to, public)).encrypt(
-            nonce, b"".join(ciphertexts), self._about(now, self.index, to)
-        )
-        return struct.pack(_HEAD, now.turn, self.index + 1, now.interval) + nonce + sealed
+        """A hop's message to the next member: a letter for each ciphertext."""
+        secret = self._shared(public)
+        sealed = [
+            letters.seal(
+                secret,
+                os.urandom(letters.LETTER_NONCE_BYTES),
+                self._about(now, (self.index, to), part),
+                ciphertext,
+            )
+            for part, ciphertext in enumerate(ciphertexts)
+        ]
+        return struct.pack(_HEAD, now.turn, self.index + 1, now.interval) + b"".join(sealed)
 
     def opened(self, now: _Round, sender: int, public: bytes, message: bytes) -> list[bytes]:
         """The ciphertexts in a message of the member before, checked.
@@ -129,24 +129,22 @@ class RingMember:
         head = struct.pack(_HEAD, now.turn, sender + 1, now.interval)
         if message[:_HEAD_BYTES] != head:
             raise HushError("wrong_slot", f"the hop is not the one of member {sender + 1}")
-        body = message[_HEAD_BYTES:]
-        try:
-            plain = AESGCM(self._seal_key(sender, public)).decrypt(
-                body[:12], body[12:], self._about(now, sender, self.index)
-            )
-        except InvalidTag:
-            raise HushError("bad_tag", f"the hop is not from member {sender + 1}") from None
-        size = 2 * self.key.size
-        found = [plain[at : at + size] for at in range(0, len(plain), size)]
+        secret, width = self._shared(public), letters.letter_bytes(self.key.size)
+        found = []
+        for part, at in enumerate(range(_HEAD_BYTES, len(message), width)):
+            info = self._about(now, (sender, self.index), part)
+            try:
+                found.append(letters.opened(secret, info, message[at : at + width]))
+            except HushError:
+                raise HushError("bad_tag", f"the hop is not from member {sender + 1}") from None
         for ciphertext in found:
             device.check_ciphertext(self._device, ciphertext)
         return found
 
-    def _about(self, now: _Round, sender: int, to: int) -> bytes:
-        order = b"".join(member.to_bytes(4, "big") for member in now.order)
-        told = hashlib.sha256(order + now.context).digest()
-        hop = struct.pack(">QBII", now.interval, now.turn, sender + 1, to + 1)
-        return b"hush1 ring" + self._terms.hash + hop + told
+    def _about(self, now: _Round, hop: tuple[int, int], part: int) -> bytes:
+        said = letters.told(now.order, now.context)
+        info: bytes = letters.about(self._terms.hash, now.interval, now.turn, hop, part, said)
+        return info
 
     def started(self, plains: Sequence[int]) -> list[bytes]:
         """The first member's ciphertexts: its values with a blind as wide as n."""
@@ -174,8 +172,8 @@ class RingMember:
 
 def commitment(terms: Terms, interval: int, turn: int, index: int, nonce: bytes) -> bytes:
     """What a member says before anybody reveals."""
-    place = struct.pack(">QBI", interval, turn, index + 1)
-    return hashlib.sha256(b"hush1 ring order" + terms.hash + place + nonce).digest()
+    made: bytes = letters.commitment(terms.hash, interval, turn, index, nonce)
+    return made
 
 
 def ring_order(
@@ -188,15 +186,10 @@ def ring_order(
     HushError
         A member revealed something else than it committed to, or nothing.
     """
-    for index, said in commits.items():
-        shown = reveals.get(index, b"")
-        if not hmac.compare_digest(commitment(terms, interval, turn, index, shown), said):
-            raise HushError(
-                "refused", f"member {index + 1} did not reveal what it had committed to"
-            )
-    key = hashlib.sha256(b"".join(reveals[index] for index in sorted(reveals))).digest()
-    names = {index: hmac.digest(key, struct.pack(">I", index + 1), "sha256") for index in commits}
-    return tuple(sorted(commits, key=lambda index: names[index]))
+    members = sorted(commits)
+    said = [commits[index] for index in members]
+    shown = [reveals.get(index, b"") for index in members]
+    return tuple(letters.order(terms.hash, interval, turn, members, said, shown))
 
 
 class PaillierRing:
@@ -233,12 +226,9 @@ class PaillierRing:
 
     def packings(self, lanes: int) -> list[Packing]:
         """How lanes go into plaintexts, as few as hold them."""
-        value_bits = (max(self._terms.caps_wh) + self._terms.tail_wh).bit_length()
-        guard_bits = (self._terms.members - 1).bit_length()
+        most = max(self._terms.caps_wh) + self._terms.tail_wh
         room = self._private.n.bit_length() - 1
-        most = (room - 1) // (value_bits + guard_bits + 2)
-        sizes = [min(most, lanes - at) for at in range(0, lanes, most)]
-        return [Packing(room, size, value_bits, guard_bits) for size in sizes]
+        return list(letters.packings(self._terms.members, most, lanes, room))
 
     def curves(
         self,
@@ -246,6 +236,7 @@ class PaillierRing:
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves; see :class:`hushmeter.market.summation.Backend`.
 
@@ -257,7 +248,8 @@ class PaillierRing:
         present = tuple(k for k in range(self._terms.members) if k not in silent)
         if len(silent) > self._terms.missing:
             return Summed(None, present, 0, silent_reason(silent, self._terms.missing))
-        found = self._round(interval, words.CURVE_ROUND, values, present, b"", mute)
+        context = words.ask_hash(self._terms.hash, interval, prices)
+        found = self._round(interval, words.CURVE_ROUND, values, present, context, mute)
         if found.totals is None:
             return found
         if not self._terms.in_window(found.totals):
@@ -317,9 +309,5 @@ class PaillierRing:
         return held, sent + _HEAD_BYTES + sum(map(len, held))
 
     def _packed(self, packings: Sequence[Packing], row: Sequence[int]) -> list[int]:
-        plains, at = [], 0
-        for packing in packings:
-            lanes = [int(value) for value in row[at : at + packing.lanes]]
-            plains.append(packing.pack(lanes, self._private.n))
-            at += packing.lanes
-        return plains
+        values = [int(value) for value in row]
+        return list(letters.packed(packings, values, self._private.n))

@@ -241,7 +241,7 @@ def run(
     places = _Places(curves, rules, silent, mute)
     _check_caps(curves, places.homes, backend.terms)
     values = _values(curves, places.homes, backend.terms, source or SystemSource())
-    summed = backend.curves(interval, values, places.silent, places.mute)
+    summed = backend.curves(interval, values, places.silent, places.mute, curves.prices)
     if summed.totals is None:
         return _void(curves, interval, summed.reason, summed.bytes, began)
     k = len(curves.prices)

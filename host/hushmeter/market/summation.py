@@ -59,6 +59,7 @@ class Backend(Protocol):
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves.
 
@@ -68,6 +69,8 @@ class Backend(Protocol):
             Whole numbers, shape (homes, lanes).
         silent, mute:
             Who does not report, and who reports and does not answer.
+        prices:
+            The grid that every home is asked for, to which all words are bound.
 
         Raises
         ------
@@ -98,6 +101,7 @@ def silent_reason(silent: Collection[int], missing: int) -> str:
 class _Opened:
     """An interval whose curves were summed."""
 
+    ask: bytes
     silent: bytes
     present: tuple[int, ...]
     turns: set[int] = field(default_factory=set)
@@ -135,13 +139,17 @@ class MaskedStreet:
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves; see :class:`Backend`."""
         if interval in self._intervals:
             raise HushmeterError(f"interval {interval} was masked before; take the next one")
         self._intervals[interval] = None
         present = tuple(k for k in range(self._terms.members) if k not in silent)
-        reports = [self.homes[k].report(interval, list(map(int, values[k]))) for k in present]
+        ask = words.ask_hash(self._terms.hash, interval, prices)
+        reports = [
+            self.homes[k].report(interval, list(map(int, values[k])), prices) for k in present
+        ]
         sent = sum(map(len, reports))
         if len(silent) > self._terms.missing:
             return Summed(None, present, sent, silent_reason(silent, self._terms.missing))
@@ -154,22 +162,23 @@ class MaskedStreet:
             sent += sum(map(len, said)) + sum(map(len, bodies))
             if len(answering) < len(present):
                 return Summed(None, present, sent, "a home that reported did not answer")
-        totals = self._opened(interval, reports, bodies, announced, len(values[0]))
+        totals = self._opened(interval, ask, reports, bodies, announced, len(values[0]))
         if not self._terms.in_window(totals):
             return Summed(None, present, sent, "a total is outside what honest homes can reach")
-        self._intervals[interval] = _Opened(announced, present)
+        self._intervals[interval] = _Opened(ask, announced, present)
         return Summed(totals, present, sent)
 
     def _opened(
-        self, interval: int, reports: list[bytes], answers: list[bytes], silent: bytes, lanes: int
-    ) -> list[int]:
+        self, interval: int, ask: bytes, reports: list[bytes], answers: list[bytes], silent: bytes,
+        lanes: int,
+    ) -> list[int]:  # fmt: skip
         total = [0] * lanes
         for body in reports:
             turn = words.CURVE_ROUND
-            index, said = self.collector.words_of(body, members.REPORT, turn, interval, lanes)
+            index, said = self.collector.words_of(body, members.REPORT, turn, interval, lanes, ask)
             stream = self.collector.keystream(index, turn, interval, lanes)
             total = [a + b - c for a, b, c in zip(total, said, stream, strict=True)]
-        digest = masking.silent_digest(self._terms.hash, interval, silent)
+        digest = masking.silent_digest(ask, interval, silent)
         for body in answers:
             _, said = self.collector.words_of(
                 body, members.ANSWER, words.ANSWER_ROUND, interval, lanes, digest
@@ -183,7 +192,7 @@ class MaskedStreet:
         if opened is None or turn in opened.turns:
             raise HushmeterError(f"interval {interval} has no round {turn} to be summed")
         opened.turns.add(turn)
-        digest = words.count_digest(self._terms.hash, interval, opened.silent, context)
+        digest = words.count_digest(opened.ask, interval, opened.silent, context)
         bodies = [self.homes[k].count(interval, turn, values[k], context) for k in opened.present]
         lanes = len(values[0])
         total = [0] * lanes
@@ -215,6 +224,7 @@ class PlainStreet:
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves; see :class:`Backend`."""
         if interval in self._present:

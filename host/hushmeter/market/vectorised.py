@@ -58,7 +58,7 @@ class VectorStreet:
     def __init__(self, terms: Terms, keys: StreetKeys | None = None) -> None:
         self._terms = terms
         self._keys = keys or dealt_keys(terms.members)
-        self._intervals: dict[int, tuple[bytes, NDArray[np.bool_]] | None] = {}
+        self._intervals: dict[int, tuple[bytes, bytes, NDArray[np.bool_]] | None] = {}
         self._turns: set[tuple[int, int]] = set()
 
     @property
@@ -77,7 +77,12 @@ class VectorStreet:
         return values + streams + dummies + recovery
 
     def answers(
-        self, interval: int, silent: bytes, present: NDArray[np.bool_], recovery: Words
+        self,
+        interval: int,
+        ask: bytes,
+        silent: bytes,
+        present: NDArray[np.bool_],
+        recovery: Words,
     ) -> Words:
         """What each present home answers; rows of the others mean nothing."""
         lanes = recovery.shape[1]
@@ -85,7 +90,7 @@ class VectorStreet:
             masking.USE_DUMMY, words.CURVE_ROUND, interval, lanes, present, ~present,
             self._keys.mask,
         )  # fmt: skip
-        digest = masking.silent_digest(self._terms.hash, interval, silent)
+        digest = masking.silent_digest(ask, interval, silent)
         bound = self._bound(words.ANSWER_ROUND, interval, digest, present, lanes)
         return recovery + lifted + bound
 
@@ -134,6 +139,7 @@ class VectorStreet:
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves; see :class:`hushmeter.market.summation.Backend`."""
         if interval in self._intervals:
@@ -152,6 +158,7 @@ class VectorStreet:
             recovery = np.frombuffer(os.urandom(plain.nbytes), np.uint64).reshape(plain.shape)
         reports = self.reports(interval, plain, recovery)
         silent_map = bytes(masking.silent_map(terms.members, sorted(silent)))
+        ask = words.ask_hash(terms.hash, interval, prices)
         answers = np.zeros_like(plain)
         if terms.missing:
             answering = len(set(places) - set(mute))
@@ -159,12 +166,12 @@ class VectorStreet:
             sent += answering * members.body_bytes(plain.shape[1])
             if answering < len(places):
                 return Summed(None, places, sent, "a home that reported did not answer")
-            answers = self.answers(interval, silent_map, present, recovery)
+            answers = self.answers(interval, ask, silent_map, present, recovery)
         streams = self._streams(words.CURVE_ROUND, interval, plain.shape[1])
         totals = _signed((reports - answers - streams)[present])
         if not terms.in_window(totals):
             return Summed(None, places, sent, "a total is outside what honest homes can reach")
-        self._intervals[interval] = silent_map, present
+        self._intervals[interval] = ask, silent_map, present
         return Summed(totals, places, sent)
 
     def counts(self, interval: int, turn: int, values: Values, context: bytes = b"") -> Summed:
@@ -173,9 +180,9 @@ class VectorStreet:
         if opened is None or (interval, turn) in self._turns:
             raise HushmeterError(f"interval {interval} has no round {turn} to be summed")
         self._turns.add((interval, turn))
-        silent, present = opened
+        ask, silent, present = opened
         plain = np.asarray(values, np.int64).astype(np.uint64)
-        digest = words.count_digest(self._terms.hash, interval, silent, context)
+        digest = words.count_digest(ask, interval, silent, context)
         masked = self.count_words(interval, turn, plain, digest, present)
         totals = _signed((masked - self._streams(turn, interval, plain.shape[1]))[present])
         places = tuple(np.flatnonzero(present).tolist())
@@ -216,6 +223,7 @@ class VectorStreets:
         values: Values,
         silent: Collection[int] = (),
         mute: Collection[int] = (),
+        prices: Sequence[int] = (),
     ) -> Summed:
         """The sum of curves; void if it is in one street."""
         found = []
@@ -223,7 +231,7 @@ class VectorStreets:
             away, unanswering = (
                 [k - first for k in who if first <= k < end] for who in (silent, mute)
             )
-            found.append(street.curves(interval, values[first:end], away, unanswering))
+            found.append(street.curves(interval, values[first:end], away, unanswering, prices))
         return self._together(found)
 
     def counts(self, interval: int, turn: int, values: Values, context: bytes = b"") -> Summed:

@@ -39,13 +39,22 @@ def inputs(use: int, turn: int, interval: int, lanes: int) -> bytes:
     return b"".join(prf_input(use, turn, interval, block) for block in blocks)
 
 
-def count_digest(terms_hash: bytes, interval: int, silent: bytes, context: bytes) -> bytes:
-    """What a count is bound to: S, and all that was said before it.
+def ask_hash(terms_hash: bytes, interval: int, prices: Sequence[int]) -> bytes:
+    """What an interval's words are bound to, 32 bytes: the terms, and the grid that is asked for.
+
+    Were one home asked for other prices than the rest, all others could be asked where they say
+    nothing, and the sum would be that home's; then the E differ and the sum stays masked.
+    """
+    return bytes(market.ask_hash(terms_hash, interval, market.pack_prices(prices)))
+
+
+def count_digest(ask: bytes, interval: int, silent: bytes, context: bytes) -> bytes:
+    """What a count is bound to: the ask, S, and all that was said before it.
 
     Were homes told different totals or thresholds, one could be singled out; then their E differ
     and the sum stays masked.
     """
-    return bytes(market.count_digest(terms_hash, interval, silent, context))
+    return bytes(market.count_digest(ask, interval, silent, context))
 
 
 def keystream(key: bytes, turn: int, interval: int, lanes: int) -> list[int]:

@@ -54,6 +54,8 @@ class Account:
         firmware that had no ledger.
     market_intervals:
         Intervals of the market in which the meter masked a curve.
+    market_epsilon_per_interval:
+        Of each of them, which is in none of the sums above; None where they have no noise.
     days:
         (Unix day, epsilon) where something was spent, oldest first; known from a storage only.
     """
@@ -72,6 +74,7 @@ class Account:
     since_slot: int
     through_slot: int
     market_intervals: int
+    market_epsilon_per_interval: Fraction | None = None
     days: tuple[tuple[int, Fraction], ...] = ()
 
     def to_dict(self, disclosures: Sequence[Disclosure] = ()) -> dict[str, Any]:
@@ -81,6 +84,7 @@ class Account:
             "epsilon_window": self.epsilon_window,
             "epsilon_total": self.epsilon_total,
             "cap": None if self.cap is None else self.cap.epsilon,
+            "market_epsilon_per_interval": self.market_epsilon_per_interval,
         }
         return {
             "meter_id": self.meter_id,
@@ -140,6 +144,9 @@ def account_of(
         since_slot=fields["since_slot"],
         through_slot=fields["through_slot"],
         market_intervals=fields["market_intervals"],
+        market_epsilon_per_interval=Fraction(fields["market_num"], fields["market_den"])
+        if fields["market_den"]
+        else None,
         days=tuple((day, Fraction(spent, den)) for day, spent in days),
     )
 
@@ -179,10 +186,13 @@ def stored(folder: Path) -> Account:
     cap = device_config.optional(settings, "privacy_cap")
     fields = kept.ledger.fields(cap, 0)
     fields["market_intervals"] = market.masked_intervals(kept)
+    terms = device_config.optional(settings, "market")
+    if terms is not None and terms["epsilon"] is not None:
+        fields["market_num"], fields["market_den"] = terms["epsilon"]
     if not fields["epoch"] and kept.last_masked:
         raise HushmeterError(
             f"{path} is of a firmware without a ledger",
-            hint="start the meter once with this firmware, which then takes its slots over",
+            hint="with this firmware the meter takes its slots over at its next report",
         )
     return account_of(settings["meter_id"], fields, list(kept.ledger.spent_on()))
 

@@ -87,7 +87,9 @@ def summary(account: Account, disclosures: Sequence[Disclosure]) -> list[Summary
             account.cap_reached,
         ),
         SummaryRow("Told exactly", f"{exact:,}", "bills, market totals and disputes; see below"),
-        SummaryRow("Intervals on the market", f"{account.market_intervals:,}"),
+        SummaryRow(
+            "Intervals on the market", f"{account.market_intervals:,}", _market_note(account)
+        ),
     ]
 
 
@@ -103,6 +105,15 @@ def _cap_note(account: Account, days: str) -> str:
     if account.cap_reached:
         return f"in {days}: reached. Reports go on, and carry a flag that says so"
     return f"in {days}: not reached"
+
+
+def _market_note(account: Account) -> str:
+    if not account.market_intervals:
+        return ""
+    each = account.market_epsilon_per_interval
+    if each is None:
+        return "their totals are exact, and bounded by no epsilon"
+    return f"each spends epsilon {epsilon_text(each)} on the curves; not in the sums above"
 
 
 def _headline(account: Account) -> str:

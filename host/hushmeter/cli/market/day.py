@@ -144,11 +144,11 @@ def _settings(given: dict[str, Any]) -> DaySettings:
         provision_pairs=meters > _PAIRS_BY_HAND,
         boards=boards_of(given["board"], meters),
         noise_sampler="bounded" if given["epsilon"] else "exact",
-        ring=_ring_key(given["backend"], meters),
+        ring=_ring_key(given["backend"], meters, given["board"]),
     )
 
 
-def _ring_key(backend: str, meters: int) -> PrivateKey | None:
+def _ring_key(backend: str, meters: int, board: str) -> PrivateKey | None:
     """A new key of the utility's, of 2048 bits."""
     from hushfw.core.ring import MOST_MEMBERS
     from hushmeter.crypto.paillier import generate
@@ -159,6 +159,11 @@ def _ring_key(backend: str, meters: int) -> PrivateKey | None:
         raise HushmeterError(
             f"--meters {meters}: a ring of meters has at most {MOST_MEMBERS}",
             hint="masked words sum a thousand",
+        )
+    if board.partition(":")[0] != "unix":
+        raise HushmeterError(
+            f"--board {board}: a board's memory does not hold a whole meter with a ring yet",
+            hint="its step of the ring alone was measured there; take --board unix",
         )
     return generate(2048)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,11 +38,15 @@ Commitments = dict[Register, dict[int, int]]
 
 @dataclass(frozen=True)
 class Reading:
-    """One slot; export is None where the meter has no such register."""
+    """One slot's reading; export is None where the meter has no such register.
+
+    A slot that was not `measured` is committed to by the public number that says so.
+    """
 
     slot: int
     import_wh: int
     export_wh: int | None = None
+    measured: bool = field(default=True, kw_only=True)
 
     def by_register(self) -> Iterator[tuple[Register, int]]:
         """Registers in the order of leaves, with their Wh."""
@@ -79,7 +83,8 @@ def read_readings(path: Path) -> list[Reading]:
             raise HushmeterError(
                 f"{path}: line {number}: slot {numbers[0]} comes after {found[-1].slot}"
             )
-        found.append(Reading(*numbers))
+        export_wh = numbers[2] if len(numbers) == 3 else None
+        found.append(Reading(numbers[0], numbers[1], export_wh))
     return found
 
 
@@ -119,7 +124,8 @@ def commit(
         tree = device.Tree()
         for reading in part:
             for register, energy_wh in reading.by_register():
-                leaf = _leaf(key, name, key_hash, epoch, reading.slot, register, energy_wh)
+                made = _ciphertext(key, energy_wh if reading.measured else None)
+                leaf = _leaf(name, key_hash, epoch, reading.slot, register, made)
                 tree.add(bytes.fromhex(leaf.leaf))
                 leaves.append(leaf)
         root, ends = tree.root(), (part[0].slot, part[-1].slot)
@@ -135,11 +141,15 @@ def commit(
     )
 
 
+def _ciphertext(key: PublicKey, energy_wh: int | None) -> bytes:
+    if energy_wh is None:
+        return NOT_MEASURED.to_bytes(2 * key.size, "big")
+    return encryptor_of(key.n).encrypt(energy_wh)
+
+
 def _leaf(
-    key: PublicKey, name: bytes, key_hash: bytes, epoch: int, slot: int, register: Register,
-    energy_wh: int,
-) -> Leaf:  # fmt: skip
-    ciphertext = encryptor_of(key.n).encrypt(energy_wh)
+    name: bytes, key_hash: bytes, epoch: int, slot: int, register: Register, ciphertext: bytes
+) -> Leaf:
     number = REGISTERS.index(register)
     digest = device.leaf(name, number, epoch, slot, key_hash, ciphertext)
     return Leaf(slot, register, epoch, digest.hex(), ciphertext.hex())
@@ -205,6 +215,12 @@ def check_complete(found: Commitments, register: Register, first_slot: int, last
     for slot in range(first_slot, last_slot + 1):
         if slot not in slots:
             raise Failure("missing", f"there is no commitment to its {register}", slot)
+
+
+def measured(slots: Mapping[int, int], first_slot: int, last_slot: int) -> frozenset[int]:
+    """The slots of a period that hide a reading: a public gap among them would hide nothing."""
+    period = range(first_slot, last_slot + 1)
+    return frozenset(slot for slot in period if slots[slot] != NOT_MEASURED)
 
 
 def _check_roots(file: LeavesFile) -> None:

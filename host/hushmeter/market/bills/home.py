@@ -140,8 +140,8 @@ def checked_prices(
     Raises
     ------
     Failure
-        The tariff is not published, not of this street or not consistent, the period too short or
-        a slot of it missing, or a price out of bounds or of too few slots.
+        The tariff is not published, not of this street or not consistent, a slot of the
+        period missing, too few of them measured, or a price out of bounds or of too few slots.
     """
     terms = tariff.terms
     tariffs.check_published(tariff, authority)
@@ -149,11 +149,14 @@ def checked_prices(
         raise Failure("tariff", f"it is for the street {terms.street}")
     tariffs.check_terms(terms)
     pricing.check_period(terms, *ends)
+    measured = {}
     for register in terms.rates():
         commitments.check_complete(found, register, *ends)
+        measured[register] = commitments.measured(found[register], *ends)
+    pricing.check_length(terms, *ends, measured)
     prices = pricing.price_vectors(terms, *ends, market)
     pricing.check_bounds(terms, prices, ends[0])
-    pricing.check_groups(terms, prices, ends[0])
+    pricing.check_groups(terms, prices, ends[0], measured)
     return prices
 
 

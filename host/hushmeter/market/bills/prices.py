@@ -6,7 +6,7 @@ The checks are functions of their own, since each stands against an attack of it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -48,24 +48,37 @@ def check_bounds(terms: Terms, prices: Mapping[Register, Sequence[int]], first_s
                 raise Failure("prices", reason, slot)
 
 
-def check_groups(terms: Terms, prices: Mapping[Register, Sequence[int]], first_slot: int) -> None:
-    """Raises a Failure if a price of a schedule or a time of use has too few slots."""
+def check_groups(
+    terms: Terms,
+    prices: Mapping[Register, Sequence[int]],
+    first_slot: int,
+    measured: Mapping[Register, Collection[int]],
+) -> None:
+    """Raises a Failure if a price of a schedule or a time of use has too few measured slots.
+
+    One that has none at all adds 0 to the total, and tells nothing.
+    """
     for register, rate in terms.rates().items():
         if not isinstance(rate, Schedule | TimeOfUse):
             continue
-        counted = Counter(prices[register])
-        for slot, price in enumerate(prices[register], first_slot):
+        priced = {
+            slot: price
+            for slot, price in enumerate(prices[register], first_slot)
+            if slot in measured[register]
+        }
+        counted = Counter(priced.values())
+        for slot, price in priced.items():
             if counted[price] < terms.least_group:
                 raise Failure(
                     "prices",
-                    f"{register}: the price {price} is that of {counted[price]} slots only; "
-                    f"{terms.least_group} must share it, or the total tells what they used",
+                    f"{register}: the price {price} is that of {counted[price]} measured slots "
+                    f"only; {terms.least_group} must share it, or the total tells what they used",
                     slot,
                 )
 
 
 def check_period(terms: Terms, first_slot: int, last_slot: int) -> None:
-    """Raises a Failure unless the period is the tariff's, and long enough."""
+    """Raises a Failure unless the period is within the tariff's."""
     if not terms.first_slot <= first_slot <= last_slot <= terms.last_slot:
         raise Failure(
             "period",
@@ -73,14 +86,22 @@ def check_period(terms: Terms, first_slot: int, last_slot: int) -> None:
             first_slot,
             last_slot,
         )
-    slots = last_slot - first_slot + 1
-    if slots < terms.least_slots:
-        raise Failure(
-            "period",
-            f"it has {slots} slots; at least {terms.least_slots} are opened together",
-            first_slot,
-            last_slot,
-        )
+
+
+def check_length(
+    terms: Terms, first_slot: int, last_slot: int, measured: Mapping[Register, Collection[int]]
+) -> None:
+    """Raises a Failure unless every register that is billed has enough measured slots."""
+    for register in terms.rates():
+        slots = len(measured[register])
+        if slots < terms.least_slots:
+            raise Failure(
+                "period",
+                f"{register}: it has {slots} measured slots; at least {terms.least_slots} are "
+                "opened together",
+                first_slot,
+                last_slot,
+            )
 
 
 def price_vectors(

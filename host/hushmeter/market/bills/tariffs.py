@@ -11,6 +11,9 @@ in the total's last digits. So a tariff is
 - coarse: each price of a schedule or a time of use applies to a least number of the period's slots,
   so that one total shows nothing finer than sums over so many.
 
+Both numbers count measured slots only: a slot that the meter did not measure is a public 0, and a
+week of them would open the one reading among them.
+
 The last rule cannot hold for market prices, which are what they are; those are computed again from
 the home's own copies of the market's transcripts.
 """
@@ -126,7 +129,7 @@ class Terms(
     start_s:
         Unix time at which `first_slot` begins.
     least_slots, least_group:
-        Of a period, and of those in it that have one price.
+        Measured ones of a period, and of those in it that have one price.
     import_rate, export_rate:
         What is paid for draw, and what is credited for feed-in; no export is billed if None.
     """
