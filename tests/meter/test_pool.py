@@ -267,8 +267,8 @@ def test_a_pool_that_fails_keeps_no_report_back(
         raise MemoryError
 
     monkeypatch.setattr(meter.meter.pool, "step", fails)
-    meter.run(2 * 60 + 10)
-    assert meter.reported() == [1, 2]
+    meter.run(60 + 10)
+    assert meter.reported() == [1]
 
 
 def test_a_meter_without_a_key_has_no_pool(make: Make, street: LiveStreet) -> None:
