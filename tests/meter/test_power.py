@@ -3,9 +3,9 @@
 A cut is a SIGKILL; storage is the folder that the process leaves behind.
 """
 
+import os
 import random
 import resource
-import os
 import shutil
 import signal
 import struct
