@@ -8,13 +8,11 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from hushmeter.web.access import guarded
 from hushmeter.web.answers import answering, sent_json
 from hushmeter.web.homefolder import HomeFolder
-from hushmeter.web.shell import page
+from hushmeter.web.site import make_site
 
 
 def make_app(folder: Path, token: str, host: str = "127.0.0.1") -> Starlette:
@@ -26,9 +24,6 @@ def make_app(folder: Path, token: str, host: str = "127.0.0.1") -> Starlette:
         The folder is no home's.
     """
     home = HomeFolder(folder)
-
-    async def shell(request: Request) -> HTMLResponse:
-        return page("home")
 
     @answering
     async def everything(request: Request) -> Any:
@@ -47,17 +42,10 @@ def make_app(folder: Path, token: str, host: str = "127.0.0.1") -> Starlette:
     async def check(request: Request) -> Any:
         return await run_in_threadpool(home.check_bill, request.path_params["name"])
 
-    async def missing(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": f"there is no {request.url.path} here"}, 404)
-
-    return Starlette(
-        routes=[
-            Route("/", shell),
-            Route("/api/home", everything),
-            Route("/api/preview", preview, methods=["POST"]),
-            Route("/api/responses", use, methods=["PUT"]),
-            Route("/api/bills/{name}/check", check, methods=["POST"]),
-        ],
-        middleware=guarded(token, host),
-        exception_handlers={404: missing},
-    )
+    routes = [
+        Route("/api/home", everything),
+        Route("/api/preview", preview, methods=["POST"]),
+        Route("/api/responses", use, methods=["PUT"]),
+        Route("/api/bills/{name}/check", check, methods=["POST"]),
+    ]
+    return make_site("home", routes, token, host)

@@ -41,6 +41,7 @@ let edited = null; // the settings as they stand on the page
 let inUse = null;
 let grid = [];
 let previewTimer = 0;
+let previews = 0; // counts up, so that an answer to an earlier question changes nothing
 
 const changed = () => JSON.stringify(edited) !== JSON.stringify(inUse);
 const within = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -54,11 +55,16 @@ function touch(redraw) {
 
 async function preview() {
   const message = byId("save-message");
+  previews += 1;
+  const mine = previews;
   try {
-    drawCurves(await ask("/api/preview", "POST", edited));
+    const curves = await ask("/api/preview", "POST", edited);
+    if (mine !== previews) return;
+    drawCurves(curves);
     message.className = "message";
     message.textContent = changed() ? "not in use yet" : "";
   } catch (error) {
+    if (mine !== previews) return;
     message.className = "message bad";
     message.textContent = error.message;
     byId("save").disabled = true;
@@ -251,6 +257,7 @@ byId("save").addEventListener("click", async () => {
     await ask("/api/responses", "PUT", sent);
     inUse = sent;
     touch(false);
+    previews += 1;
     message.className = "message good";
     message.textContent = "in use from the next interval";
     clearTimeout(previewTimer);
