@@ -36,8 +36,8 @@ MEANINGS = {
     "ledger_request": "what has this meter spent; answered by ledger",
     "renew_key": "make a new key, to be used once a roster names it; answered by key",
     "roster_pass": (
-        "the roster that has come was missed: check that it follows, and keep its hash alone; zeros "
-        "only ask; answered by passed"
+        "the roster that has come was missed: check that it follows, and keep its hash alone; "
+        "zeros only ask; answered by passed"
     ),
     "responses": "a piece of the home's price responses, which the last piece puts into use",
     "market_ask": "what would this home buy and sell at these prices; answered by market_words",
@@ -103,8 +103,8 @@ MEANINGS = {
     "market_counts": "the home's masked counts: its whole Wh, then a word for each threshold",
     "network": (
         "the way to the broker: whether it is up, connections and failures, frames that wait, were "
-        "acknowledged by it, dropped from the full queue or too late to leave, requests and damaged frames that came, "
-        "the longest turn, and why the last connection was lost"
+        "acknowledged by it, dropped from the full queue or too late to leave, requests and "
+        "damaged frames that came, the longest turn, and why the last connection was lost"
     ),
 }
 """What each message is for. A board has no use for it, so it is not in the device's table."""

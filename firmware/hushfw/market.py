@@ -328,7 +328,10 @@ class Trade:
             raise HushError("refused", "this home was told other totals before")
         if packed:
             cuts = market.unpack_cuts(packed)
-            shares = [market.share_wh(*sides[k], cuts[k]) for k in range(2)]
+            shares = []
+            for side, cut in ((sides[0], cuts[0]), (sides[1], cuts[1])):
+                claim_wh, rank, total_wh, traded_wh, count = side
+                shares.append(market.share_wh(claim_wh, rank, total_wh, traded_wh, count, cut))
             claims = sides[0][0], sides[1][0]
             _keep(fields["interval"], price, claims, shares, is_scarce)
             self._state.clear()

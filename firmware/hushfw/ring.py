@@ -34,6 +34,10 @@ from hushfw.port import sha256
 class Trade(market.Trade):
     """The handler of market_ring; `pool` encrypts under the utility's key."""
 
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self.pool = None
+
     def _on_market_ring(self, fields, roster):
         step, part, data = fields["step"], fields["part"], fields["data"]
         said = bytes((step, part)) + data

@@ -29,6 +29,10 @@ def _expired_through(roster, clock_s):
     return 0 if slot is None else slot - 1
 
 
+def _nothing():
+    """Where nobody wants to know."""
+
+
 class Slots(Counting):
     """One meter's sampling, reports and answers under the roster that is in use.
 
@@ -40,6 +44,8 @@ class Slots(Counting):
         self._settings = settings
         self._meter_id = settings["meter_id"]
         self._enrolment = enrolment
+        # Called when a request has the supplier's tag; the meter puts its own here.
+        self.found_genuine = _nothing
         self._journal = journal
         self._random = random
         self._driver = driver
@@ -54,9 +60,6 @@ class Slots(Counting):
         self.slot_ms = 0
         self.answer_ms = 0
         self._resume(enrolment.roster)
-
-    def found_genuine(self):
-        """An announcement has the supplier's tag; the meter puts its own here."""
 
     def _resume(self, roster):
         self._roster = roster

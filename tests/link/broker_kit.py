@@ -218,6 +218,7 @@ class Listener:
         self.frames: list[tuple[int, str, int, dict[str, Any]]] = []
         """(meter, message, sequence, fields) in the order of arrival."""
         self.alive: dict[int, list[bytes]] = {}
+        """What each meter's `alive` has been, a change an entry: goodbye and will may both say 0."""
         self.subscriptions = 0
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
@@ -246,7 +247,9 @@ class Listener:
     def _take(self, client: Any, topic: str, payload: bytes, qos: int, properties: Any) -> int:
         _, _, meter_id, leaf = topic.split("/")
         if leaf == "alive":
-            self.alive.setdefault(int(meter_id), []).append(bytes(payload))
+            known = self.alive.setdefault(int(meter_id), [])
+            if known[-1:] != [bytes(payload)]:
+                known.append(bytes(payload))
         elif leaf == "up":
             for kind, sequence, body in frame.Decoder().feed(payload):
                 name, fields = messages.decode(kind, body)

@@ -73,7 +73,8 @@ def add_parts(board: str, members: int, call: str, shown: int | None, add: Add) 
     backend = make_backend(board)
     firmware = modules(firmware_compiled(backend.facts.name))
     files = firmware | enrolled(backend.facts.name, members) | script("parts")
-    for line in backend.run(f"import parts\nparts.{call}", files):
+    code = f"from hushfw import memory\nmemory.pack()\nimport parts\nparts.{call}"
+    for line in backend.run(code, files):
         name, samples_us = line.split("\t")
         samples_s = [int(sample) / 1e6 for sample in samples_us.split()]
         add(PARTS, name, "s", samples_s, members=shown)
