@@ -218,7 +218,7 @@ class Listener:
         self.frames: list[tuple[int, str, int, dict[str, Any]]] = []
         """(meter, message, sequence, fields) in the order of arrival."""
         self.alive: dict[int, list[bytes]] = {}
-        """What each meter's `alive` has been, a change an entry: goodbye and will may both say 0."""
+        """Of each meter, a change an entry: goodbye and will may both say 0."""
         self.subscriptions = 0
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
