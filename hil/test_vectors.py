@@ -10,7 +10,10 @@ from hil.backends import DEVICE_SCRIPTS, SCRIPT_TIMEOUT_S, Board
 CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
 NIGHTLY = {
     "check_field": "keys and signatures in test_street rest on it",
-    "check_paillier": "no message asks for an encryption yet; the assembler runs in tests/core",
+    "check_paillier": "check_commitments encrypts and decrypts with the same code",
+    "check_leaves": "hashes of bytes only; each leaf of check_commitments is made by it",
+    "check_mqtt": "bytes only, and a board without a network never loads it",
+    "check_ring": "its arithmetic is that of check_commitments, its letters AES and HMAC",
     "check_ledger": "whole numbers only; every report of test_street is counted by it",
     "check_ed25519": "a roster's signature is verified in test_street",
     "check_sha512": "part of the signature that is verified in test_street",

@@ -79,8 +79,12 @@ def _comparison(compare):
 def _secret(size, use, fixed=None):
     """use(secret): random, or fixed: all zeros where nothing else is given."""
 
+    fixed = fixed or bytes(size)
+
     def make(kind):
-        secret = _random.bytes(size) if kind else fixed or bytes(size)
+        # Both kinds come the same way, so that they lie alike on the heap.
+        drawn = _random.bytes(size)
+        secret = bytes(bytearray(drawn if kind else fixed))
         return lambda: use(secret)
 
     return make
