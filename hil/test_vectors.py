@@ -9,6 +9,9 @@ from hil.backends import DEVICE_SCRIPTS, SCRIPT_TIMEOUT_S, Board
 
 CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
 NIGHTLY = {
+    "check_clock": "test_sampling runs by this clock, told and corrected",
+    "check_config": "every boot of test_street reads one",
+    "check_frame": "every message of test_street is framed by it",
     "check_field": "keys and signatures in test_street rest on it",
     "check_paillier": "check_commitments encrypts and decrypts with the same code",
     "check_leaves": "hashes of bytes only; each leaf of check_commitments is made by it",
