@@ -9,7 +9,12 @@ from hil.backends import DEVICE_SCRIPTS, SCRIPT_TIMEOUT_S, Board
 
 CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
 NIGHTLY = {
+    "check_battery": "integers only; its vectors run on the unix port, and a controller in test_street",
+    "check_masking": "each word of test_street is masked by it, and compared with CPython's",
+    "check_noise": "each share of test_street is drawn by it, and compared with CPython's",
+    "check_prfsum": "each mask of test_street is summed by it, and compared with CPython's",
     "check_clock": "test_sampling runs by this clock, told and corrected",
+    "check_store": "every cut of test_power_cuts is read back by it",
     "check_config": "every boot of test_street reads one",
     "check_frame": "every message of test_street is framed by it",
     "check_field": "keys and signatures in test_street rest on it",
