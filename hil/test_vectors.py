@@ -9,7 +9,7 @@ from hil.backends import DEVICE_SCRIPTS, SCRIPT_TIMEOUT_S, Board
 
 CHECKS = sorted(DEVICE_SCRIPTS.glob("check_*.py"))
 NIGHTLY = {
-    "check_battery": "integers only; its vectors run on the unix port, and a controller in test_street",
+    "check_battery": "integers only; its vectors run on the unix port",
     "check_masking": "each word of test_street is masked by it, and compared with CPython's",
     "check_noise": "each share of test_street is drawn by it, and compared with CPython's",
     "check_prfsum": "each mask of test_street is summed by it, and compared with CPython's",
