@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from starlette.testclient import TestClient
 
+from hushmeter.cli import main
 from hushmeter.errors import HushmeterError
 from hushmeter.web import access, home, homefolder, operator, shell
 from tests.web import web_kit
@@ -183,3 +186,44 @@ class TestOperator:
     def test_a_folder_that_is_no_operators_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(HushmeterError, match=r"operator\.json"):
             operator.make_app(tmp_path, web_kit.TOKEN)
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("hushmeter.cli.serve.find_spec", lambda name: None)
+    result = CliRunner().invoke(main, ["serve", "home", "--folder", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "pip install 'hushmeter[web" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve"],
+        ["serve", "--port", "8000"],
+        ["serve", "home", "--folder", "nowhere"],
+        ["serve", "operator", "--folder", "."],
+        ["serve", "--demo", "--port", "65535"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_served_is_one_line(words: list[str]) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    folder = web_kit.home(tmp_path / "home")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(
+            main, ["serve", "home", "--folder", str(folder), "--port", port]
+        )
+    assert result.exit_code == 2
+    assert f"port {port}" in result.stderr

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def serve(context: click.Context, /, demo: bool, port: int | None, **street: Any
       hushmeter serve --demo --port 8000
       hushmeter serve home --folder out/demo/home --port 8001
     """
+    _check_extra()
     if demo and context.invoked_subcommand is None:
         from hushmeter.web.demo import Demo
 
@@ -65,6 +67,14 @@ def serve(context: click.Context, /, demo: bool, port: int | None, **street: Any
         raise click.UsageError("--demo goes without a page's name, and --port behind it")
     if context.invoked_subcommand is None:
         raise click.UsageError("say which page: home or operator; or --demo")
+
+
+def _check_extra() -> None:
+    for name in ("starlette", "uvicorn"):
+        if find_spec(name) is None:
+            raise HushmeterError(
+                f"the pages need {name}", hint="pip install 'hushmeter[web,emulation]'"
+            )
 
 
 @serve.command()
