@@ -14,9 +14,6 @@ import click
 
 from hushmeter.errors import HushmeterError
 
-TOKEN = "HUSHMETER_TOKEN"
-"""Where a token is taken from, so that it is on no command line; else one is made."""
-
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PORTS = click.IntRange(0, 65535)
 
@@ -112,7 +109,7 @@ def _serve(
 
     host, port = place
 
-    given = os.environ.pop(TOKEN, None)
+    given = os.environ.pop(access.TOKEN_VARIABLE, None)
     token = access.new_token() if given is None else access.check_token(given)
     app = make_app(folder, token, host)
     listener = serving.listening(host, port)

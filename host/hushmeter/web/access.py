@@ -22,6 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hushmeter.errors import HushmeterError
 
+TOKEN_VARIABLE = "HUSHMETER_TOKEN"
+"""The variable that a token is taken from, so that it is on no command line; else one is made."""
+
 TOKEN_BYTES = 24
 MOST_BODY_BYTES = 1 << 18
 

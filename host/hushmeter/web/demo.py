@@ -27,7 +27,6 @@ from hushmeter.web import access, livestreet, serving
 from hushmeter.web.livestreet import Folders, LiveStreet
 
 HOST = "127.0.0.1"
-TOKEN = "HUSHMETER_TOKEN"
 THREE_WEEKS = 21 * livestreet.DAY
 _END_S = 10
 
@@ -100,7 +99,7 @@ def page_process(name: str, folder: Path, port: int) -> Iterator[subprocess.Pope
     token = access.new_token()
     command = [sys.executable, "-m", "hushmeter", "serve", name]
     command += ["--folder", str(folder), "--port", str(port), "--host", HOST]
-    process = subprocess.Popen(command, env=os.environ | {TOKEN: token})
+    process = subprocess.Popen(command, env=os.environ | {access.TOKEN_VARIABLE: token})
     try:
         _wait_for(process, name, port)
         yield process
