@@ -5,11 +5,11 @@ What it sends leaves at fixed times, see `quiet`.
 
 import gc
 
+from hushfw import drivers
 from hushfw.clock import Clock, Wait
 from hushfw.core import messages, pace
 from hushfw.core.drbg import SEED, Drbg
 from hushfw.core.errors import HushError
-from hushfw.drivers import level
 from hushfw.live import LiveSlots
 from hushfw.meter import Meter
 from hushfw.quiet import Quiet
@@ -36,7 +36,10 @@ class LiveMeter(Meter):
         pace.install(self._sampler.take_if_due)
 
     def _make_driver(self, roster):
-        return level.make(self._config["driver"])
+        # Once: a new roster does not make it forget what it has seen of the mains or of a pulse.
+        if self._driver is None:
+            self._driver = drivers.make(self._config["driver"])
+        return self._driver
 
     def _start_slots(self):
         super()._start_slots()

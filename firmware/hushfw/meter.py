@@ -83,8 +83,8 @@ class Meter(Endpoint):
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
         self._actuator = self._make_actuator(settings["actuator"])
-        self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._driver = None
+        self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._slots = None
         self._busy = False
         self._chance = self._random

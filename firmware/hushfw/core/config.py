@@ -10,14 +10,15 @@ from hushfw.core import battery
 from hushfw.core.battery.settings import BATTERY, OPTIONS, PARTS
 from hushfw.core.errors import HushError
 from hushfw.core.pace import LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS
+from hushfw.core.peripherals import ACTUATORS as DRIVING
+from hushfw.core.peripherals import CHECKS, LOADS, MAX_POWER_W, NEVER
 from hushfw.core.roster import MAX_MEMBERS, MAX_WINDOW_DAYS, MODES, mode_bits
 from hushfw.core.rules import own_modes
 
 VERSION = 1
-MAX_POWER_W = 100000
 MAX_CAPACITY_WH = 1000000
 
-DRIVERS = ("replay", "level")
+DRIVERS = ("replay",) + tuple(sorted(LOADS))
 ACTUATORS = ("none", "log")
 SOURCES = ("link", "file")
 SAMPLERS = ("exact", "bounded")
@@ -58,7 +59,6 @@ _DEFAULTS = {
     "privacy_cap": None,
     "market": None,
 }
-_LEVEL_FIELDS = ("pin", "zero", "num", "den", "n")
 _BATTERY_FIELDS = (
     "minimum_wh",
     "maximum_wh",
@@ -132,26 +132,40 @@ def _fraction(field, value):
 
 
 def _driver(driver):
-    live = isinstance(driver, dict) and driver.get("name", "replay") != "replay"
-    if live:
-        _choice("driver.name", driver["name"], DRIVERS)
-    _keys("driver.", driver, ("name", "export") + (_LEVEL_FIELDS if live else ("source",)))
-    _flag("driver.export", driver["export"])
-    if live:
-        _level(driver)
-    else:
+    name = driver.get("name", "replay") if isinstance(driver, dict) else "replay"
+    if name == "replay":
+        _keys("driver.", driver, ("name", "export", "source"))
         _choice("driver.source", driver["source"], SOURCES)
+        _flag("driver.export", driver["export"])
+        return
+    _choice("driver.name", name, DRIVERS)
+    sees_export, needed, optional = LOADS[name]
+    _part("driver.", driver, ("name", "export"), needed, optional)
+    _flag("driver.export", driver["export"])
+    if sees_export == NEVER and driver["export"]:
+        _refuse("driver.export", "must be false: %s cannot tell feed-in from load" % name)
 
 
-def _level(driver):
-    """An analogue input; its whole scale must be a home's power and not more."""
-    _integer("driver.pin", driver["pin"], 0, 255)
-    _integer("driver.zero", driver["zero"], 0, 65534)
-    _integer("driver.num", driver["num"], 1, 1 << 28)
-    _integer("driver.den", driver["den"], 1, 1 << 28)
-    _integer("driver.n", driver["n"], 1, 256)
-    if 65535 * driver["num"] > MAX_POWER_W * driver["den"]:
-        _refuse("driver.num", "65535 * num / den must be %d W or less" % MAX_POWER_W)
+def _actuator(actuator):
+    if not isinstance(actuator, dict):
+        _choice("actuator", actuator, ACTUATORS)
+        return
+    if actuator.get("name") not in DRIVING:
+        _refuse("actuator", "must be one of %s" % ", ".join(ACTUATORS + tuple(sorted(DRIVING))))
+    _part("actuator.", actuator, ("name",), *DRIVING[actuator["name"]])
+
+
+def _part(where, settings, also, needed, optional):
+    """A sensor's or an actuator's integers, each within its bounds, and all of them together."""
+    _keys(where, settings, tuple(also) + tuple(needed), tuple(optional))
+    for ranges in (needed, optional):
+        for field in ranges:
+            if field in settings:
+                _integer(where + field, settings[field], ranges[field][0], ranges[field][1])
+    check = CHECKS.get(settings["name"])
+    wrong = check and check(settings)
+    if wrong:
+        _refuse(where + wrong[0], wrong[1])
 
 
 def live(config):
@@ -219,7 +233,7 @@ def check(config):
     _floors(config["floors"])
     _driver(config["driver"])
     _controller("controller", config["controller"], config["driver"]["export"])
-    _choice("actuator", config["actuator"], ACTUATORS)
+    _actuator(config["actuator"])
     _modes(config)
     _integer("home_log_kib", config["home_log_kib"], 4, 1 << 20)
     _watchdog(optional(config, "watchdog_ms"))

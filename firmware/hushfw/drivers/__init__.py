@@ -25,3 +25,12 @@ another. A driver that replays has instead
 start_s is in unix seconds and may jump forward, never back. Settings a driver does not know it
 ignores; one it cannot work with it refuses with the code `bad_config`.
 """
+
+
+def make(settings, hardware=None):
+    """The live driver that the settings name; hardware stands in for the module `machine`."""
+    return _module(settings["name"]).make(settings, hardware)
+
+
+def _module(name):
+    return __import__("hushfw.drivers." + name, None, None, ("make",))

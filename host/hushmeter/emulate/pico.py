@@ -41,6 +41,9 @@ _REBOOT = b"soft reboot\r\n"
 _NS = 1e9
 _FIRST_ADC_PIN, _ADC_PINS = 26, 4
 
+Attachment = Callable[[Any], None]
+"""Connects something to the wires of an emulator's machine, see :meth:`EmulatedPico.attach`."""
+
 
 class PicoTimeout(HushmeterError):
     """The guest did not do what was asked within the simulated time."""
@@ -86,6 +89,7 @@ class EmulatedPico:
         self._received = bytearray()
         self._on_data: Callable[[], None] = _nothing
         self._levels: dict[int, Callable[[float], int]] = {}
+        self._attached: list[Attachment] = []
         self.flash_times = pico_flash.NO_TIME
         """How long the flash chip takes; may be changed while the board runs."""
         self.on_flash: Callable[[pico_flash.FlashOperation], None] = _ignore
@@ -137,6 +141,15 @@ class EmulatedPico:
         if not _FIRST_ADC_PIN <= pin < _FIRST_ADC_PIN + _ADC_PINS:
             raise HushmeterError(f"pin {pin} has no converter; 26 to 29 have one")
         self._levels[pin - _FIRST_ADC_PIN] = level
+
+    def attach(self, connect: Attachment) -> None:
+        """Connect a peer to this board's wires, now if it is on, and at every start from now on.
+
+        ``connect`` is handed the emulator's machine before it runs; a reset makes a new machine.
+        """
+        self._attached.append(connect)
+        if self._machine is not None:
+            connect(self._machine)
 
     @property
     def simulated_s(self) -> float:
@@ -246,6 +259,8 @@ class EmulatedPico:
         pico_flash.watch_flash(machine, lambda: self.flash_times, self._flash_used)
         convert = machine.adc.on_adc_read
         machine.adc.on_adc_read = lambda channel: self._convert(machine, channel, convert)
+        for connect in self._attached:
+            connect(machine)
         self._deadline = machine.clock.create_alarm(self._stop)
         self._quiet = machine.clock.create_alarm(self._stop)
         self._connected = False
