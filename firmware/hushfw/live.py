@@ -9,6 +9,8 @@ tells the time can make a slot of a few seconds: what is reported lasted `slot_s
 own quartz, up to the 0.07 % that the clock may run fast, and no second lies in two of them.
 A report leaves a fixed time after its slot's end, not when it is ready, and the meter is quiet
 until then (see `quiet`): how long the noise took to draw is nobody's business.
+
+Where a battery is driven, a second is counted when the next begins: see `following`.
 """
 
 from hushfw.core import masking
@@ -35,6 +37,9 @@ class LiveSlots(Slots):
         # Slots that begin before this second are not whole; None until the clock is set.
         self._whole_from_s = None
         self._last_begun = self._journal.last_masked
+        self._follows = getattr(self._actuator, "drives", False)
+        if self._follows:
+            self.stack_bytes = self._actuator.stack_bytes
 
     def start(self):
         """Not in a sample: the state of the battery is read from the journal."""
@@ -95,16 +100,31 @@ class LiveSlots(Slots):
 
     def sample(self, second, demand_w, clock_is_set):
         """One second; called from inside other work, so no journal, no keys, no flash."""
+        if self._follows:
+            self._settle()
         if clock_is_set:
             self.clock_s = second
             self._turn(second)
         if demand_w is None:
             self._gap = True
+        if self._follows:
+            self._actuator.step(self._slot, second, demand_w, self._controller)
+            return
+        if demand_w is None:
             return
         grid_w = self._control(second, demand_w)
         if self._slot is not None:
             self._count(second, demand_w, grid_w, 1)
             self._measured_to_s = second + 1
+
+    def _settle(self):
+        """Counts the second before, now that it is known what the battery made of it."""
+        settled = self._actuator.settle(self._controller)
+        if settled is None or settled[0] is None or settled[0] != self._slot:
+            return
+        _, second, demand_w, grid_w = settled
+        self._count(second, demand_w, grid_w, 1)
+        self._measured_to_s = second + 1
 
     def _turn(self, second):
         """Ends the slot that is over and begins the one that is due."""
@@ -129,9 +149,11 @@ class LiveSlots(Slots):
         """How long until there is something to do besides samples, None where nothing waits."""
         if self._queue:
             return 0
+        due_ms = self._actuator.due_ms() if self._follows else None
         if self._leaving:
-            return max(0, self._leaving[0][0] - now_ms)
-        return None
+            leaves_ms = max(0, self._leaving[0][0] - now_ms)
+            return leaves_ms if due_ms is None else min(leaves_ms, due_ms)
+        return due_ms
 
     def quiet_ms(self, now_ms):
         """How long no reply may leave, since a slot has ended; 0 where it may."""

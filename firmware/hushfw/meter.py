@@ -26,7 +26,18 @@ from hushfw.slots import Slots
 _CONFIG = ("core.rules", "core.config")
 _ROUNDS = {"report": messages.REPORT_ROUND, "answer": messages.ANSWER_ROUND}
 _MARKET = ("core.market", "market")
-_RING = ("core.market", "market", "core.packing", "core.ring", "ring")
+_SENSING = ("core.correction", "core.calibration", "calibrating")
+_WORDS = _MARKET + ("market_words",)
+_TOTALS = _MARKET + ("core.market_shares", "market_totals")
+_RING = _WORDS + ("core.packing", "core.ring", "ring")
+_TRADES = {
+    "responses": _MARKET + ("market_home",),
+    "market_ask": _WORDS,
+    "market_silent": _WORDS,
+    "market_totals": _TOTALS,
+    "market_count": _TOTALS,
+    "market_ring": _RING,
+}
 
 
 def boot(path="config.json", board_life=None):
@@ -102,8 +113,12 @@ class Meter(Endpoint):
         """What a kind of meter needs before its slots begin. This one takes no samples."""
         pace.install(None)
 
-    def _make_actuator(self, name):
-        return log.Log(self.battery_log_bytes) if name == "log" else log.NoActuator()
+    def _make_actuator(self, wanted):
+        if isinstance(wanted, dict):
+            from hushfw import following
+
+            return following.make(self._config, self.battery_log_bytes)
+        return log.Log(self.battery_log_bytes) if wanted == "log" else log.NoActuator()
 
     def _refuse_a_lost_journal(self):
         """Every boot leaves a promise in the journal before it counts itself in the seed's file.
@@ -275,7 +290,7 @@ class Meter(Endpoint):
         """The reply to one message; reports that fall due are appended to out."""
         self._journal.settle()
         handler = getattr(self, "_on_" + name, None)
-        if handler is None and self._config["market"] is not None and name in messages.MARKET:
+        if handler is None and self._config["market"] is not None and name in _TRADES:
             return self._trade(name, fields)
         if handler is None:
             raise HushError("unknown_message", "%s is not for a meter" % name)
@@ -285,7 +300,7 @@ class Meter(Endpoint):
         """The market's messages, with its modules in memory for this one only."""
         clock_s = self._slots.clock_s if self._slots is not None else 0
         gc.collect()
-        modules = _RING if name == "market_ring" else _MARKET
+        modules = _TRADES[name]
         if modules is _RING and self.ring_pool is None:
             raise HushError("not_provisioned", "this meter has no key to sum in a ring")
         try:
@@ -382,6 +397,17 @@ class Meter(Endpoint):
         if self.network is None:
             raise HushError("unknown_message", "this meter has no broker: provision it with one")
         return "network", self.network.figures()
+
+    def _on_sensors_request(self, fields, out):
+        sensor = self._driver if hasattr(self._driver, "problem") else None
+        with Borrowed(*_SENSING) as calibrating:
+            return "sensors", calibrating.status(self._config, sensor, self._actuator)
+
+    def _on_maintenance(self, fields, out):
+        answer = super()._on_maintenance(fields, out)
+        # An output that goes on by itself must not hold a set-point with no program behind it.
+        self._actuator.close()
+        return answer
 
     def _on_resend(self, fields, out):
         return self._enrolled().resend(fields["epoch"], fields["slot"], fields["round"])

@@ -11,7 +11,7 @@ from hushfw.core.battery.settings import BATTERY, OPTIONS, PARTS
 from hushfw.core.errors import HushError
 from hushfw.core.pace import LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS
 from hushfw.core.peripherals import ACTUATORS as DRIVING
-from hushfw.core.peripherals import CHECKS, LOADS, MAX_POWER_W, NEVER
+from hushfw.core.peripherals import CHECKS, LOADS, MAX_POWER_W, NEVER, UNATTENDED, check_shared
 from hushfw.core.roster import MAX_MEMBERS, MAX_WINDOW_DAYS, MODES, mode_bits
 from hushfw.core.rules import own_modes
 
@@ -147,12 +147,17 @@ def _driver(driver):
 
 
 def _actuator(actuator):
-    if not isinstance(actuator, dict):
-        _choice("actuator", actuator, ACTUATORS)
-        return
-    if actuator.get("name") not in DRIVING:
+    driven = isinstance(actuator, dict)
+    if (actuator.get("name") if driven else actuator) not in (DRIVING if driven else ACTUATORS):
         _refuse("actuator", "must be one of %s" % ", ".join(ACTUATORS + tuple(sorted(DRIVING))))
-    _part("actuator.", actuator, ("name",), *DRIVING[actuator["name"]])
+    if driven:
+        _part("actuator.", actuator, ("name",), *DRIVING[actuator["name"]])
+
+
+def _shared(driver, actuator):
+    wrong = check_shared(driver, actuator)
+    if wrong:
+        _refuse(wrong[0], wrong[1])
 
 
 def _part(where, settings, also, needed, optional):
@@ -234,9 +239,10 @@ def check(config):
     _driver(config["driver"])
     _controller("controller", config["controller"], config["driver"]["export"])
     _actuator(config["actuator"])
+    _shared(config["driver"], config["actuator"])
     _modes(config)
     _integer("home_log_kib", config["home_log_kib"], 4, 1 << 20)
-    _watchdog(optional(config, "watchdog_ms"))
+    _watchdog(optional(config, "watchdog_ms"), config["actuator"])
     _paillier(optional(config, "paillier"))
     _choice("noise_sampler", optional(config, "noise_sampler"), SAMPLERS)
     _offsets(config)
@@ -267,7 +273,9 @@ def _privacy_cap(cap):
     _integer("privacy_cap.window_days", cap["window_days"], 1, MAX_WINDOW_DAYS)
 
 
-def _watchdog(timeout_ms):
+def _watchdog(timeout_ms, actuator):
+    if timeout_ms == 0 and isinstance(actuator, dict) and actuator["name"] in UNATTENDED:
+        _refuse("watchdog_ms", "must be above 0: %s goes on when a meter hangs" % actuator["name"])
     if timeout_ms != 0 or isinstance(timeout_ms, bool):
         _integer("watchdog_ms", timeout_ms, LEAST_WATCHDOG_MS, MOST_WATCHDOG_MS)
 
