@@ -257,6 +257,7 @@ class EmulatedPico:
         if self._bit is not None:
             pico_cures.inject_entropy(machine, self._bit)
         pico_flash.watch_flash(machine, lambda: self.flash_times, self._flash_used)
+        pico_cures.turn_converter(machine)
         convert = machine.adc.on_adc_read
         machine.adc.on_adc_read = lambda channel: self._convert(machine, channel, convert)
         for connect in self._attached:

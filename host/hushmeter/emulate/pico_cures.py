@@ -12,6 +12,7 @@ function                  on the emulator without it
 ``pace_uarts``            ``machine.UART()`` never returns; bytes leave in no time
 ``disarm_watchdog``       the watchdog stays armed across the reset that it caused
 ``inject_entropy``        the ring oscillator's random bit is a constant, so is os.urandom
+``turn_converter``        the converter, told to take several pins by turns, stays on the first
 ========================  =================================================================
 """
 
@@ -34,6 +35,8 @@ _ROSC = 0x40060
 _ROSC_STATUS = 0x18
 _ROSC_RANDOM_BIT = 0x1C
 _ROSC_STABLE_ENABLED = 1 << 31 | 1 << 12
+
+_ADC_PIN_SHIFT, _ADC_PIN_MASK = 12, 7
 
 _UART_DATA, _UART_FLAGS = 0x00, 0x18
 _UART_TX_FIFO = 32
@@ -177,6 +180,26 @@ def disarm_watchdog(machine: Machine, restart: Callable[[], None]) -> None:
         restart()
 
     watchdog.on_watchdog_trigger = on_trigger
+
+
+def turn_converter(machine: Machine) -> None:
+    """Let the converter go on to the next pin of those it is to take by turns.
+
+    The library keeps a field of three bits, the pin, through a mask of two others.
+    """
+    kind: Any = type(machine.adc)
+
+    class Turning(kind):  # type: ignore[misc]
+        @property
+        def _active_channel(self) -> int:
+            return int(self.cs) >> _ADC_PIN_SHIFT & _ADC_PIN_MASK
+
+        @_active_channel.setter
+        def _active_channel(self, channel: int) -> None:
+            self.cs &= ~(_ADC_PIN_MASK << _ADC_PIN_SHIFT)
+            self.cs |= (channel & _ADC_PIN_MASK) << _ADC_PIN_SHIFT
+
+    machine.adc.__class__ = Turning
 
 
 def inject_entropy(machine: Machine, bit: BitSource) -> None:
