@@ -62,6 +62,15 @@ MEANINGS = {
         "supplier's, zeros for party 1"
     ),
     "network_request": "how is the way to the broker; answered by network",
+    "sensors_request": "how are the sensor and what drives the battery; answered by sensors",
+    "calibration_raw": (
+        "begin or prolong a calibration by so many seconds, 900 at most, or end it with 0: raw "
+        "gives what was read since it was last asked; slots have gaps until it ends"
+    ),
+    "calibration_put": (
+        "use this calibration from now on, while one is going on; empty data only asks; answered "
+        "by calibration"
+    ),
     "hello": (
         "identity, and the weakening modes in force as a bit mask; problem says why a meter "
         "does not work, empty when it does"
@@ -106,6 +115,16 @@ MEANINGS = {
         "acknowledged by it, dropped from the full queue or too late to leave, requests and "
         "damaged frames that came, the longest turn, and why the last connection was lost"
     ),
+    "sensors": (
+        "the sensor: what reading it took, and its calibration (0 nominal, 1 in use, 2 unusable: "
+        "no readings, see problem); whether the battery follows; words are the sensor's fault; "
+        "its faults with counts; the actuator; its fault; its faults. No watts"
+    ),
+    "raw": (
+        "sums over the seconds that were read: watts before and after correction by points, and "
+        "the named raw quantities, 8 bytes each in two's complement"
+    ),
+    "calibration": "the stored calibration's bytes, empty where there is none",
 }
 """What each message is for. A board has no use for it, so it is not in the device's table."""
 

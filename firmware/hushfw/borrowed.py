@@ -38,6 +38,9 @@ class Borrowed:
 
     def __enter__(self):
         before = set(sys.modules)
+        if _SHORT_OF_MEMORY:
+            # Garbage among it would leave no block that is large enough for a module.
+            gc.collect()
         try:
             for name in self._names:
                 pace.point()

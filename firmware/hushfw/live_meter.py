@@ -5,7 +5,8 @@ What it sends leaves at fixed times, see `quiet`.
 
 import gc
 
-from hushfw import drivers
+from hushfw import sensing
+from hushfw.borrowed import Borrowed
 from hushfw.clock import Clock, Wait
 from hushfw.core import messages, pace
 from hushfw.core.drbg import SEED, Drbg
@@ -22,6 +23,17 @@ _ANSWERED = [
 ]
 
 
+# What a network is told of free memory is in whole ones of these, and the least since boot.
+_COARSE = {"free_heap_bytes": 4096, "largest_free_bytes": 4096, "filesystem_free_bytes": 65536}
+
+
+class _Nobody:
+    """Takes the samples of a meter without a roster: a sensor can be looked at before."""
+
+    def sample(self, second, demand_w, clock_is_set):
+        pass
+
+
 class LiveMeter(Meter):
     slots_kind = LiveSlots
     battery_log_bytes = 128 * 1024
@@ -31,6 +43,8 @@ class LiveMeter(Meter):
         self._wait = Wait()
         self._quiet = Quiet(self._config["answer_after_ms"])
         self._sampler = Sampler(self._clock)
+        # Of what a network was told, see `_told_abroad`.
+        self._least = {}
         # Its controller draws in the middle of other draws: it has a generator of its own.
         self._chance = Drbg(self._random.bytes(SEED))
         pace.install(self._sampler.take_if_due)
@@ -38,8 +52,15 @@ class LiveMeter(Meter):
     def _make_driver(self, roster):
         # Once: a new roster does not make it forget what it has seen of the mains or of a pulse.
         if self._driver is None:
-            self._driver = drivers.make(self._config["driver"])
+            self._driver = sensing.make(self._config["driver"])
         return self._driver
+
+    def _watch(self):
+        """Samples are taken, for nobody if there is no roster yet; the sensor."""
+        sensor = self._make_driver(None)
+        if self._slots is None:
+            self._sampler.start(sensor, _Nobody())
+        return sensor
 
     def _start_slots(self):
         super()._start_slots()
@@ -93,20 +114,22 @@ class LiveMeter(Meter):
 
     def wait_ms(self):
         wait_ms = super().wait_ms()
-        if wait_ms and self._slots is not None:
-            now_ms = self._clock.now_ms()
-            for due_ms in (self._sampler.due_ms(), self._slots.due_ms(now_ms)):
-                wait_ms = wait_ms if due_ms is None else min(wait_ms, due_ms)
-            if self._quiet.holds():
+        if wait_ms:
+            due_ms = [self._sampler.due_ms()]
+            if self._slots is not None:
+                due_ms.append(self._slots.due_ms(self._clock.now_ms()))
+            for due in due_ms:
+                wait_ms = wait_ms if due is None else min(wait_ms, due)
+            if self._slots is not None and self._quiet.holds():
                 wait_ms = min(wait_ms, self._quiet_ms())
         self._wait.begin()
         return wait_ms
 
     def work(self):
         self._wait.end()
+        self._sampler.take_if_due()
         if self._slots is None:
             return ()
-        self._sampler.take_if_due()
         reports = self._slots.work(self._clock.now_ms())
         if reports:
             # They leave first: what else there is to do takes time, and may fail.
@@ -117,10 +140,14 @@ class LiveMeter(Meter):
         return [("report", report) for report in reports]
 
     def sampling(self):
+        samples, failed = self._sampler.samples, self._sampler.failed
+        if self.origin:
+            # When a sensor has no reading may tell what it reads; of that a slot's flag is enough.
+            samples, failed = samples + failed, 0
         return {
-            "samples": self._sampler.samples,
+            "samples": samples,
             "missed_samples": self._sampler.missed,
-            "failed_samples": self._sampler.failed,
+            "failed_samples": failed,
             "worst_late_ms": self._sampler.worst_late_ms,
             "clock_offset_ms": self._clock.offset_ms,
             "drift_ppb": self._clock.drift_ppb,
@@ -129,7 +156,34 @@ class LiveMeter(Meter):
     def _on_status_request(self, fields, out):
         # What is free before a collection tells how much was drawn.
         gc.collect()
-        return super()._on_status_request(fields, out)
+        name, figures = super()._on_status_request(fields, out)
+        return name, self._told_abroad(figures)
+
+    def _on_life_request(self, fields, out):
+        name, figures = super()._on_life_request(fields, out)
+        return name, self._told_abroad(figures)
+
+    def _told_abroad(self, figures):
+        """What a network may hear: a battery that follows takes more memory than an idle one."""
+        for name in _COARSE if self.origin else ():
+            if name in figures:
+                coarse = figures[name] - figures[name] % _COARSE[name]
+                figures[name] = self._least[name] = min(coarse, self._least.get(name, coarse))
+        return figures
+
+    def _on_sensors_request(self, fields, out):
+        self._watch()
+        return super()._on_sensors_request(fields, out)
+
+    def _on_calibration_raw(self, fields, out):
+        sensor = self._watch()
+        with Borrowed(*sensing.MODULES) as calibrating:
+            return "raw", calibrating.readings(sensor, fields["seconds"])
+
+    def _on_calibration_put(self, fields, out):
+        sensor = self._watch()
+        with Borrowed(*sensing.MODULES) as calibrating:
+            return "calibration", calibrating.put(sensor, fields["data"])
 
     def _on_feed(self, fields, out):
         self._enrolled()

@@ -8,11 +8,35 @@ where a second passed entirely (it is missed), and where the driver had no readi
 taking the sample failed: a sample counts once it was read and handed over, and no reading is never
 a reading of zero.
 
+A point may also lie too deep: a board's stack is a few kilobytes, and a sensor's window, a
+controller and a message to an inverter need some of them. Then the next point of the second takes
+the sample.
+
 A point may interrupt a draw, a key or a write to the flash. So what runs here touches none of them:
 the driver, the controller with its own generator, the actuator, and sums of integers.
 """
 
 from hushfw import port
+
+try:
+    from micropython import stack_use
+except ImportError:
+    stack_use = None
+
+# What a sample takes of the stack, from here on, where its driver does not say (`stack_bytes`).
+_ROOM_BYTES = 1600
+
+
+def _deepest():
+    """How much of the stack is used where it ends."""
+    used = stack_use()
+    try:
+        return _deepest()
+    except RuntimeError:
+        return used
+
+
+_DEEPEST = _deepest() if stack_use else 0
 
 
 class Sampler:
@@ -26,6 +50,7 @@ class Sampler:
         self._second = 0
         self._due = None
         self._taking = False
+        self._deepest = _DEEPEST
         self.samples = 0
         self.missed = 0
         self.failed = 0
@@ -34,6 +59,8 @@ class Sampler:
     def start(self, driver, sink):
         """From the next whole second on; a new driver and sink do not move the schedule."""
         self._driver, self._sink = driver, sink
+        needs = [getattr(part, "stack_bytes", _ROOM_BYTES) for part in (driver, sink)]
+        self._deepest = _DEEPEST - max(needs)
         if self._due is None:
             self.reschedule()
 
@@ -56,6 +83,8 @@ class Sampler:
 
     def take_if_due(self):
         if self._due is None or self._taking or port.ticks_diff(self._ticks(), self._due) < 0:
+            return
+        if stack_use is not None and stack_use() > self._deepest:
             return
         self._taking = True
         try:

@@ -107,7 +107,7 @@ def test_settings_that_cannot_be_right_are_named() -> None:
         assert name in wrong(**{name: bad})
     assert "100000 W" in wrong(num=100, den=60)
     assert "source" in wrong(source="link")
-    assert "name" in wrong(name="clamp")
+    assert "name" in wrong(name="camera")
     without = {name: value for name, value in SETTINGS.items() if name != "den"}
     with pytest.raises(HushError, match="den"):
         config._driver(without)

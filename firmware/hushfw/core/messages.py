@@ -59,6 +59,9 @@ TABLE = (
     (0x16, "market_count", _INTERVAL + ", round u8, side u8, thresholds bytes, tag b16"),
     (0x17, "market_ring", _INTERVAL + ", step u8, part u8, data bytes, tag b16"),
     (0x1C, "network_request", ""),
+    (0x1D, "sensors_request", ""),
+    (0x1E, "calibration_raw", "seconds u16"),
+    (0x1F, "calibration_put", "data bytes"),
     (
         0x41,
         "hello",
@@ -118,22 +121,26 @@ TABLE = (
         "up u8, wifi_tries u32, connects u32, failures u32, queued u16, acknowledged u32, "
         "dropped u32, expired u32, received u32, damaged u32, worst_step_ms u32, last_error text",
     ),
+    (
+        0x55,
+        "sensors",
+        "driver text, sees_export u8, reads u32, read_ms u32, worst_read_ms u16, session_s u16, "
+        "calibration u8, version u32, made_s u64, digest b32, settings b4, problem text, "
+        "acknowledged u8, idle_s u32, unacknowledged u32, words bytes",
+    ),
+    (
+        0x56,
+        "raw",
+        "left_s u16, count u16, failed u16, watts_sum i64, corrected_sum i64, least_w i32, "
+        "most_w i32, fault text, names text, sums bytes",
+    ),
+    (0x57, "calibration", "data bytes"),
 )
 # Numbers below this one are the host's, the others the meter's.
 FIRST_OF_METER = 0x40
 
 BY_NAME = {row[1]: row for row in TABLE}
 BY_NUMBER = {row[0]: row for row in TABLE}
-
-# For a meter that trades; others do not know them.
-MARKET = (
-    "responses",
-    "market_ask",
-    "market_silent",
-    "market_totals",
-    "market_count",
-    "market_ring",
-)
 
 MAX_TEXT = 255
 

@@ -12,6 +12,17 @@ else the meter computes, so it answers within a few milliseconds and allocates l
 
     read()          watts at this moment, a whole number, or None where there is no reading (the
                     slot then has a gap). What it raises counts as None
+    fault           None, or one of FAULTS: why the last reading is None, or not to be trusted
+    faults          how often each fault came since boot, by name; only those that did
+    raw()           the raw quantities of the last reading by name, whole numbers: what a
+                    calibration works on. {} where there are none
+    stack_bytes     what a reading takes of the stack at most, where that is more than 1600: on a
+                    board it waits for a point of other work that has them
+
+A bad reading is None, never zero and never the last one again. A module whose sensor has constants
+of calibration says which in `CALIBRATED`: name -> (least, most). `make` gets them as the setting
+`calibration`, a dict that may be absent or lack any of them, which then are nominal. A correction
+of watts by points is none of its business, see `sensing`.
 
 Its `make` takes the board's `machine` module as a second argument, so that a test can bring
 another. A driver that replays has instead
@@ -26,10 +37,32 @@ start_s is in unix seconds and may jump forward, never back. Settings a driver d
 ignores; one it cannot work with it refuses with the code `bad_config`.
 """
 
+FAULTS = (
+    "silent",
+    "stuck",
+    "out_of_range",
+    "negative",
+    "bad_crc",
+    "wrong_address",
+    "cut",
+    "flood",
+    "bounce",
+    "no_mains",
+    "clipped",
+    "encrypted",
+    "no_memory",
+    "failed",
+)
+
 
 def make(settings, hardware=None):
     """The live driver that the settings name; hardware stands in for the module `machine`."""
     return _module(settings["name"]).make(settings, hardware)
+
+
+def calibrated(name):
+    """Bounds of the constants of calibration that a live driver takes, by name."""
+    return getattr(_module(name), "CALIBRATED", {})
 
 
 def _module(name):

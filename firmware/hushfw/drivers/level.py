@@ -8,7 +8,7 @@ conversions on the 16-bit scale of `machine.ADC`, whatever the converter's own r
 Settings: `pin`, the number that `machine.Pin` takes; `zero`, the level at 0 W; `num` / `den`, watts
 per level; `n`; `export` (default 0): levels below zero are power fed in. Without it a level
 slightly below zero is the converter's noise and reads 0 W; one more than 1/64 of the scale below
-is no reading: the transducer is unplugged or the wrong way round.
+is no reading but the fault "negative": the transducer is unplugged or the wrong way round.
 """
 
 from hushfw.core.errors import HushError
@@ -41,12 +41,22 @@ class Level:
         self._least = 0 if self.sees_export else self._zero - _SLACK * self._count
         self._num = settings["num"]
         self._den = settings["den"] * self._count
+        self._total = 0
+        self.fault = None
+        self.faults = {}
 
     def read(self):
         total = 0
         for _ in range(self._count):
             total += self._converter.read_u16()
-        if total < self._least:
+        self._total = total
+        self.fault = "negative" if total < self._least else None
+        if self.fault is not None:
+            self.faults[self.fault] = self.faults.get(self.fault, 0) + 1
             return None
         watts = (2 * (total - self._zero) * self._num + self._den) // (2 * self._den)
         return watts if self.sees_export else max(0, watts)
+
+    def raw(self):
+        """The mean level of the last reading."""
+        return {"level": self._total // self._count}

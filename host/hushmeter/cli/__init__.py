@@ -33,6 +33,7 @@ COMMANDS = {
     "bill": Entry("bill", "bill", "Make bills that anybody can check, from hidden readings."),
     "boards": Entry("boards", "boards", "List the boards, with what was checked of each."),
     "bridge": Entry("bridge", "bridge", "Carry serial meters to an MQTT broker."),
+    "calibrate": Entry("calibrate", "calibrate", "Correct a sensor by a reference instrument."),
     "demo": Entry("emulate", "demo", "Show a day of an emulated street, with a report."),
     "deploy": Entry("deploy", "deploy", "Put the firmware onto a board."),
     "doctor": Entry("doctor", "doctor", "Say what is wrong, here or with a board."),

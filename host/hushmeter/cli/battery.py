@@ -136,6 +136,9 @@ def controller_on_a_board(given: dict[str, Any]) -> ControllerPlan:
     from hushmeter.devices.controller import ControllerPlan
 
     name, named = given["controller"], _named(_LIMITS | {"own", "table", "second"})
+    if not given["own"]:
+        # What --set had was for another part of the meter.
+        named.discard("own")
     if name == "cascade":
         raise HushmeterError("a cascade is made by naming a second controller", hint="--second C")
     if name == "none" and not given["second"] and (named or given["controller_set"]):

@@ -13,10 +13,11 @@ from rich.text import Text
 from hushfw.core.roster import MAX_START_S, mode_names
 from hushmeter.cluster.keyfile import fingerprint
 from hushmeter.devices.monitor import Event
+from hushmeter.devices.sensor_advice import actuator_advice_of, advice_of
 from hushmeter.printable import plain
 
 _LAST = 12
-_FIGURES = ("hello", "status", "life")
+_FIGURES = ("hello", "status", "life", "sensors")
 _LONGEST = 20
 _SHORT_PRINT = 19
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
@@ -64,7 +65,8 @@ class View:
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        for kind, rows in (("hello", _HELLO), ("status", _STATUS), ("life", _LIFE)):
+        tables = (("hello", _HELLO), ("status", _STATUS), ("life", _LIFE), ("sensors", _SENSORS))
+        for kind, rows in tables:
             fields = self._figures.get(kind)
             for label, told in rows if fields is not None else ():
                 words = told(fields or {})
@@ -130,6 +132,43 @@ def _watchdog(life: Fields) -> str:
     return f"{runs}; imports took {life['import_ms']} ms, the boot {life['boot_ms']} ms"
 
 
+def _sensor(sensors: Fields) -> Text:
+    fault, problem = sensors["fault"], sensors["problem"]
+    if problem:
+        return Text(f"{sensors['driver']}, no readings: {problem}", style="bold red")
+    if fault:
+        return Text(f"{sensors['driver']}: {fault}; {advice_of(fault)}", style="bold red")
+    return Text(f"{sensors['driver']}: no fault now")
+
+
+def _faults(sensors: Fields) -> str:
+    counts = sensors["faults"]
+    told = ", ".join(f"{name} {count} times" for name, count in sorted(counts.items())) or "none"
+    mean = f"{sensors['read_ms'] / sensors['reads']:.1f}" if sensors["reads"] else "-"
+    return f"{told}; a reading takes {mean} ms, {sensors['worst_read_ms']} ms at worst"
+
+
+def _calibration(sensors: Fields) -> str:
+    if sensors["session_s"]:
+        return f"going on for {sensors['session_s']} s more; slots have gaps"
+    if sensors["calibration"] != 1:
+        return "none: the data sheet's values" if not sensors["calibration"] else "unusable"
+    made = time.strftime("%Y-%m-%d", time.gmtime(min(sensors["made_s"], MAX_START_S)))
+    return f"version {sensors['version']} of {made}, {bytes(sensors['digest']).hex()[:16]}..."
+
+
+def _battery(sensors: Fields) -> Text:
+    name = sensors["actuator"]
+    if name in ("none", "log"):
+        return Text("driven by nothing" if name == "none" else "set-points are only logged")
+    told = f"{sensors['idle_s']} s idle, {sensors['unacknowledged']} set-points not acknowledged"
+    if sensors["acknowledged"]:
+        return Text(f"{name} follows; since start {told}")
+    fault = sensors["actuator_fault"]
+    why = f"{fault}; {actuator_advice_of(fault)}" if fault else "no acknowledgement yet"
+    return Text(f"IDLE, {name}: {why} ({told})", style="bold red")
+
+
 _HELLO: tuple[tuple[str, Callable[[Fields], Text | str]], ...] = (
     ("meter", _state),
     ("key", _key),
@@ -159,6 +198,12 @@ _LIFE: tuple[tuple[str, Callable[[Fields], Text | str]], ...] = (
     ),
     ("board", _start),
     ("watchdog", _watchdog),
+)
+_SENSORS: tuple[tuple[str, Callable[[Fields], Text | str]], ...] = (
+    ("sensor", _sensor),
+    ("its faults", _faults),
+    ("calibration", _calibration),
+    ("battery", _battery),
 )
 
 

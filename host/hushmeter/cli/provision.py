@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hushfw.core import config
+from hushfw.core import config, peripherals
 from hushfw.core.battery import CONTROLLERS
 from hushmeter.battery.setups import SHORT
 from hushmeter.cli.battery import battery_options, controller_on_a_board
@@ -31,6 +31,7 @@ from hushmeter.devices.provision_board import (
     driver_settings,
 )
 from hushmeter.devices.provision_board import provision as provision_board
+from hushmeter.devices.wiring import actuator_settings, check_apart
 from hushmeter.errors import HushmeterError
 from hushmeter.outputs import Outputs
 
@@ -46,6 +47,7 @@ def _epsilon(text: str) -> Fraction:
 
 def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
     watchdog_ms = options["watchdog_ms"]
+    driver, actuator = _wired(board, options)
     controller = controller_on_a_board(options)
     authority = read_authority(options["authority"])
     encryption = _encryption(options, authority)
@@ -67,9 +69,9 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
         market=trading.terms,
         network=network.settings,
         paillier=encryption.settings,
-        driver=driver_settings(board, options["driver"], options["driver_set"]),
+        driver=driver,
         export=options["export"],
-        actuator=options["actuator"],
+        actuator=actuator,
         permitted_modes=options["permit"],
         home_log_kib=options["home_log_kib"],
         watchdog_ms=default_watchdog_ms(board) if watchdog_ms is None else watchdog_ms,
@@ -78,6 +80,25 @@ def _plan(board: Board, options: dict[str, Any]) -> MeterPlan:
         answer_after_ms=options["answer_after_ms"],
         privacy_cap=options["privacy_cap"],
     )
+
+
+def _wired(board: Board, options: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The sensor and the actuator; takes driver.NAME and actuator.NAME out of --set."""
+    given = {"driver": dict(options["driver_set"]), "actuator": {}}
+    own = options["own"]
+    for name in [name for name in own if name.partition(".")[0] in given]:
+        part, _, setting = name.partition(".")
+        if setting in given[part]:
+            raise HushmeterError(f"--set {name} is given twice, also with --driver-set")
+        given[part][setting] = own.pop(name)
+    driver = driver_settings(board, options["driver"], given["driver"])
+    actuator: Any = options["actuator"]
+    if actuator not in config.ACTUATORS:
+        actuator = actuator_settings(board, actuator, given["actuator"])
+        check_apart(driver, actuator)
+    elif given["actuator"]:
+        raise HushmeterError(f"the actuator {actuator} takes no settings")
+    return driver, actuator
 
 
 def _encryption(options: dict[str, Any], authority: bytes) -> Encryption:
@@ -140,7 +161,7 @@ def _lines(done: Provisioned) -> list[str]:
     multiple=True,
     callback=settings,
     metavar="NAME=N",
-    help="A setting of the driver; its pins come from the board's file.",
+    help="The same as --set driver.NAME=N; pins come from the board's file.",
 )
 @click.option(
     "--export/--no-export", default=False, show_default=True, help="Whether the home may feed in."
@@ -156,7 +177,13 @@ def _lines(done: Provisioned) -> list[str]:
     metavar="NAME=N",
     help="The same as --set.",
 )
-@click.option("--actuator", type=click.Choice(config.ACTUATORS), default=_SIMPLE, show_default=True)
+@click.option(
+    "--actuator",
+    default=_SIMPLE,
+    show_default=True,
+    help="What drives the battery: "
+    f"{', '.join((*config.ACTUATORS, *sorted(peripherals.ACTUATORS)))}.",
+)
 @click.option(
     "--least-members",
     type=int,
@@ -263,6 +290,9 @@ def provision(
     Example:
       hushmeter provision --board pico --port auto --street "Elm Row" --meter-id 7 \\
         --authority authority.pem --controller ls2 --capacity-wh 500 --rate-w 500 --out meter7.json
+      hushmeter provision --board pico --port auto --street "Elm Row" --meter-id 8 \\
+        --authority authority.pem --driver pulse --set driver.imp_per_kwh=1000 \\
+        --set driver.most_w=9000 --set driver.debounce_ms=20 --set driver.silent_s=120
     """
     board = load_board(board_name)
     plan = _plan(board, options)

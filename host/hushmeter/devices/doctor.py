@@ -4,6 +4,9 @@ A meter that answers is asked how it is; nothing on it changes. Where none answe
 files are to be looked at as well, the board is taken to its prompt, looked at and restarted.
 """
 
+import time
+from typing import Any
+
 from hushmeter.devices import deploy_plan, ports
 from hushmeter.devices.boardfiles import BoardFiles
 from hushmeter.devices.boards import Board, recognise
@@ -13,10 +16,13 @@ from hushmeter.devices.firmware import FOLDER, PLACES
 from hushmeter.devices.greeting import greet
 from hushmeter.devices.meter_plan import CONFIG_FILE, Whose
 from hushmeter.devices.meterlink import NoMeter, ask_if_known, await_health
+from hushmeter.devices.sensor_advice import spelled
 from hushmeter.errors import HushmeterError
+from hushmeter.link import Link
 
 _GREETING_S = 20.0
 _RESTART_S = 30.0
+_FIRST_READING_S = 2.5
 # What an empty board may hold: some images make a boot.py, and a reset may have left its note.
 _NOBODYS = ("boot.py", "reset.txt")
 
@@ -71,12 +77,22 @@ def _ask(seen: Examination, device: str) -> None:
     try:
         seen.life = ask_if_known(link, "life_request")
         seen.status = ask_if_known(link, "status_request")
+        seen.sensors = _ask_sensors(link)
         seen.hello = greeted.hello
         seen.reached = "meter"
     except HushmeterError:
-        seen.life = seen.status = {}
+        seen.life = seen.status = seen.sensors = {}
     finally:
         link.close()
+
+
+def _ask_sensors(link: Link) -> dict[str, Any]:
+    """A meter without a roster begins to read its sensor when it is asked for the first time."""
+    said = ask_if_known(link, "sensors_request")
+    if said and said["driver"] != "replay" and not said["reads"]:
+        time.sleep(_FIRST_READING_S)
+        said = ask_if_known(link, "sensors_request")
+    return spelled(said) if said else {}
 
 
 def _restarted(

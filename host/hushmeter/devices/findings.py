@@ -6,6 +6,7 @@ from typing import Any
 from hushfw.core.roster import mode_names
 from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Identity
+from hushmeter.devices.sensor_advice import actuator_advice_of, advice_of, is_idle
 from hushmeter.printable import plain
 
 _LEAST_FREE_BYTES = 65536
@@ -71,6 +72,7 @@ class Examination:
     hello: dict[str, Any] = field(default_factory=dict)
     life: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
+    sensors: dict[str, Any] = field(default_factory=dict)
     interpreter: Identity | None = None
     findings: list[Finding] = field(default_factory=list)
 
@@ -93,6 +95,7 @@ class Examination:
             "hello": plain(self.hello),
             "life": plain(self.life),
             "status": plain(self.status),
+            "sensors": plain(self.sensors),
             "interpreter": None if identity is None else vars(identity),
             "findings": [finding.to_dict() for finding in self.findings],
         }
@@ -125,6 +128,9 @@ def about_meter(seen: Examination, board: Board | None) -> None:
         _about_life(seen, life)
     if seen.status:
         _about_status(seen)
+    if seen.sensors and not is_idle(seen.sensors):
+        _about_sensor(seen)
+        _about_battery(seen)
 
 
 def _about_life(seen: Examination, life: dict[str, Any]) -> None:
@@ -174,6 +180,41 @@ def _about_samples(seen: Examination, life: dict[str, Any]) -> None:
         text = f"the sensor or the battery failed in {failed} of {seconds} seconds since boot"
         advice = "check the sensor's wires, and the pin that the configuration names"
         seen.add("failed_samples", text, advice, problem=not taken)
+
+
+def _about_sensor(seen: Examination) -> None:
+    sensors = seen.sensors
+    name, fault = sensors["driver"], sensors["fault"]
+    if sensors["problem"]:
+        seen.add(
+            "calibration_unusable",
+            f"the sensor gives no readings: {sensors['problem']}",
+            "calibrate it again: hushmeter calibrate --port {port}, or go back to the data sheet's "
+            "values with --nominal",
+        )
+    if fault:
+        seen.add("sensor_fault", f"the sensor {name} has a fault: {fault}", advice_of(fault))
+    for past, count in sorted(sensors["faults"].items()):
+        if past != fault:
+            text = f"the sensor {name} was {past} {count} times since boot"
+            seen.add("sensor_faults", text, advice_of(past), problem=False)
+    if sensors["session_s"]:
+        text = f"it is being calibrated for {sensors['session_s']} s more; its slots have gaps"
+        seen.add("calibrating", text, problem=False)
+
+
+def _about_battery(seen: Examination) -> None:
+    """A battery that does not follow hides nothing: the meter goes on, and its home should know."""
+    sensors = seen.sensors
+    name, fault = sensors["actuator"], sensors["actuator_fault"]
+    if sensors["acknowledged"]:
+        return
+    seen.add(
+        "battery_idle",
+        f"the battery is idle, so nothing hides the load: {name} does not follow"
+        + (f" ({fault})" if fault else ""),
+        actuator_advice_of(fault),
+    )
 
 
 def _about_trial(seen: Examination, life: dict[str, Any]) -> None:

@@ -66,6 +66,8 @@ class MeterPlan:
     driver:
         Another load driver: the device's own object without ``export``, such as
         ``{"name": "level", "pin": 26, ...}``.
+    actuator:
+        ``none``, ``log``, or the device's own object such as ``{"name": "pwm", "pin": 16, ...}``.
     permitted_modes:
         Weakening modes that this meter may ever take part in.
     tables:
@@ -100,7 +102,7 @@ class MeterPlan:
     source: str = "link"
     driver: Mapping[str, Any] | None = None
     export: bool = False
-    actuator: str = "none"
+    actuator: str | Mapping[str, Any] = "none"
     permitted_modes: Sequence[str] = ()
     fixed_seed: str | None = None
     provisioned_pairs: bool = False
@@ -140,7 +142,7 @@ def configuration(plan: MeterPlan) -> dict[str, Any]:
         },
         "driver": {**driver, "export": plan.export},
         "controller": plan.controller,
-        "actuator": plan.actuator,
+        "actuator": plan.actuator if isinstance(plan.actuator, str) else dict(plan.actuator),
         "permitted_modes": sorted(plan.permitted_modes),
         "fixed_seed": plan.fixed_seed is not None,
         "provisioned_pairs": plan.provisioned_pairs,

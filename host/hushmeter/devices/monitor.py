@@ -12,6 +12,7 @@ from typing import Any
 
 from hushmeter.devices.address import Address
 from hushmeter.devices.meterlink import ask_if_known, open_link
+from hushmeter.devices.sensor_advice import is_idle, spelled
 from hushmeter.errors import HushmeterError
 from hushmeter.link import Link, LinkTimeout
 from hushmeter.printable import plain
@@ -27,7 +28,8 @@ class Event:
     Attributes
     ----------
     kind:
-        ``hello``, ``status``, ``life``, ``silent``, or the name of a message sent unasked.
+        ``hello``, ``status``, ``life``, ``sensors``, ``silent``, or the name of a message sent
+        unasked.
     time_s:
         Unix time of this machine.
     """
@@ -75,16 +77,22 @@ def watch(
 
 
 def _session(link: Link, every_s: float, clock: Callable[[], float]) -> Iterator[Event]:
-    """Hello, then status and life again and again, and what passes by in between."""
+    """Hello, then status, life and sensors again and again, and what passes by in between."""
     boots = None
+    names = ["status", "life", "sensors"]
     while True:
         hello = link.request("hello_request").fields
         if hello["boots"] != boots:
             boots = hello["boots"]
             yield Event("hello", clock(), hello)
-        for name in ("status", "life"):
+        for name in list(names):
             fields = ask_if_known(link, f"{name}_request")
-            if fields:
+            if fields and name == "sensors":
+                fields = spelled(fields)
+            if not fields or (name == "sensors" and is_idle(fields)):
+                # A firmware without it counts every question as a refusal; once is enough.
+                names.remove(name)
+            else:
                 yield Event(name, clock(), fields)
         until = time.monotonic() + every_s
         while True:

@@ -11,16 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from hushfw.core import config as device_config
 from hushfw.core.pace import MOST_WATCHDOG_MS
 from hushfw.core.roster import mode_names
 from hushmeter.cluster.keyfile import fingerprint
 from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles
 from hushmeter.devices.boards import Board
 from hushmeter.devices.console import Console
-from hushmeter.devices.facts import Table
 from hushmeter.devices.firmware import LOADER, OLD_PACKAGE, USE_FILE
 from hushmeter.devices.meter_plan import (
     CONFIG_FILE,
@@ -35,6 +31,7 @@ from hushmeter.devices.meter_plan import (
 )
 from hushmeter.devices.meterlink import PATIENCE_S, await_health, open_link
 from hushmeter.devices.network_plan import NETWORK_FILES
+from hushmeter.devices.wiring import sensor_settings
 from hushmeter.errors import HushmeterError
 
 # The home's own readings.
@@ -119,21 +116,11 @@ def driver_settings(board: Board, name: str, settings: Mapping[str, int]) -> dic
     Raises
     ------
     HushmeterError
-        There is no such driver, or the board has no pins for it.
+        There is no such driver, the board cannot have it, or a setting is missing.
     """
-    if name not in device_config.DRIVERS:
-        known = ", ".join(device_config.DRIVERS)
-        raise HushmeterError(f"there is no driver {name!r}; known drivers: {known}")
     if name == "replay":
         return {"name": name, "source": "link", **settings}
-    pins = getattr(board.pins, name, None)
-    if pins is None:
-        raise HushmeterError(
-            f"board {board.name} has no pins for the driver {name}",
-            hint=f"hushmeter boards {board.name} lists what it has",
-        )
-    wiring = msgspec.to_builtins(pins) if isinstance(pins, Table) else {"pin": pins}
-    return {"name": name, **wiring, **settings}
+    return sensor_settings(board, name, settings)
 
 
 def default_watchdog_ms(board: Board) -> int:

@@ -23,7 +23,14 @@ _LAST_SEQUENCE = 0xFFFF
 # Far more than a meter has to say between two looks; the rest of a flood is not kept.
 _MOST_UNASKED = 4096
 # Where the fields of a reply are read, it must be the one that was asked for.
-_REPLIES = {"hello_request": "hello", "status_request": "status", "life_request": "life"}
+_REPLIES = {
+    "hello_request": "hello",
+    "status_request": "status",
+    "life_request": "life",
+    "sensors_request": "sensors",
+    "calibration_raw": "raw",
+    "calibration_put": "calibration",
+}
 
 
 @dataclass(frozen=True)
