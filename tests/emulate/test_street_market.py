@@ -237,9 +237,15 @@ def test_a_ring_of_meters_gives_the_transcript_of_masked_words(run: DayRun, tmp_
     assert found["sums_right"] is True
 
 
-def test_a_ring_of_too_many_meters_or_on_a_board_is_refused() -> None:
-    result = day("--meters", 65, "--backend", "paillier-ring", "--json")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--meters", 65, "--backend", "paillier-ring"), "at most 64"),
+        (("--trust-key",), "are for --backend paillier-ring"),
+        (("--backend", "paillier-ring", "--key", "missing.key"), "missing.key"),
+    ],
+)
+def test_a_ring_that_cannot_be_is_refused(options: tuple[object, ...], words: str) -> None:
+    result = day(*options, "--json")
     assert result.exit_code == 2 and result.stdout == ""
-    assert "at most 64" in result.stderr
-    result = day("--meters", 4, "--board", "rpi_pico:1", "--backend", "paillier-ring", "--json")
-    assert result.exit_code == 2 and "take --board unix" in result.stderr.replace("\n", " ")
+    assert words in result.stderr.replace("\n", " ")

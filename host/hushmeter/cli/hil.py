@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hushmeter.assets import boards_dir
+from hushmeter.cli.hil_stimulus import stimulus
 from hushmeter.errors import HushmeterError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def hil() -> None:
       hushmeter hil run --board unix
       hushmeter hil report --json
     """
+
+
+hil.add_command(stimulus)
 
 
 def suite_folder() -> Path:

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hushmeter.cli.study_cascade import cascade
+from hushmeter.cli.study_chain import chain
 from hushmeter.cli.study_dream import dream
 from hushmeter.cli.study_leakage_hil import leakage_hil
 from hushmeter.cli.study_market import market
 from hushmeter.cli.study_parts import csv_table, progress_bars
 from hushmeter.cli.study_power import power
+from hushmeter.cli.study_sensors import sensors
 from hushmeter.errors import HushmeterError
 from hushmeter.outputs import Outputs, make_folder
 
@@ -44,10 +46,12 @@ def study() -> None:
 
 
 study.add_command(cascade)
+study.add_command(chain)
 study.add_command(dream)
 study.add_command(leakage_hil)
 study.add_command(market)
 study.add_command(power)
+study.add_command(sensors)
 
 
 @study.command()
