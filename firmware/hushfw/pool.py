@@ -99,6 +99,12 @@ def _erase(data):
     data[:] = bytes(len(data))
 
 
+def note_of(settings, owner, roster):
+    """What the file of stem + ".ok" says once key and table of these settings were found good."""
+    text = settings["key_sha256"] + settings.get("table_sha256", "")
+    return store.with_checksum(sha256(text.encode() + roster + owner))
+
+
 class MeterPool:
     """The pool of a meter: its files are those that the configuration names, and are well formed.
 
@@ -129,7 +135,7 @@ class MeterPool:
 
         self.key = key
         self._pool = Pool(key, number, makes, settings["pool"], settings["when_empty"] == "wait")
-        self._found_good = store.read(stem + ".ok") == self._note()
+        self._found_good = store.read(stem + ".ok") == note_of(settings, owner, roster)
         self._problem = None
 
     def __repr__(self):
@@ -153,13 +159,6 @@ class MeterPool:
         """Why nothing is encrypted under this key, for good; empty while that is not known."""
         return "" if self._problem is None else str(self._problem)
 
-    def _note(self):
-        """What a file says that is there once these files were found good."""
-        settings = self._settings
-        owner, roster = self._whose
-        text = settings["key_sha256"] + settings.get("table_sha256", "")
-        return store.with_checksum(sha256(text.encode() + roster + owner))
-
     def step(self):
         """A bounded piece of work, first of the check; True while there is more.
 
@@ -176,7 +175,8 @@ class MeterPool:
         except StopIteration:
             self._checking = None
             self._found_good = True
-            store.replace(self._stem + ".ok", [self._note()])
+            note = note_of(self._settings, *self._whose)
+            store.replace(self._stem + ".ok", [note])
         except BaseException as error:
             # What ended half-way begins anew, unless it is a verdict.
             self._checking = None

@@ -23,7 +23,7 @@ After the ring, totals and counts go as after masked words, with the same S.
 
 import struct
 
-from hushfw import journal, market
+from hushfw import journal, market, market_words
 from hushfw.core import market as rules
 from hushfw.core import masking, pace
 from hushfw.core import ring as core
@@ -31,7 +31,7 @@ from hushfw.core.errors import HushError
 from hushfw.port import sha256
 
 
-class Trade(market.Trade):
+class Trade(market_words.Trade):
     """The handler of market_ring; `pool` encrypts under the utility's key."""
 
     def __init__(self, *parts):

@@ -3,7 +3,7 @@
 from hushfw_checks import expect, refuses, run
 
 from hushfw import port
-from hushfw.core import market, market_responses, masking, prfsum
+from hushfw.core import market, market_responses, market_shares, masking, prfsum
 
 HOME = {
     "format": 1,
@@ -90,7 +90,7 @@ def check_the_price_is_the_first_with_enough_supply():
         ((1,), (0,), (0, True)),
         ((9, 9, 9, 9), (8, 8, 8, 9), (3, False)),
     ):
-        expect(market.crossing(demand, supply), wanted, (demand, supply))
+        expect(market_shares.crossing(demand, supply), wanted, (demand, supply))
 
 
 def check_shares_add_up_to_what_is_traded():
@@ -98,16 +98,20 @@ def check_shares_add_up_to_what_is_traded():
     total = sum(claims)
     for traded in range(total):
         numbers = (total, traded, len(claims))
-        parts = [market.floor_and_key(claims[rank], rank, *numbers) for rank in range(len(claims))]
+        parts = [
+            market_shares.floor_and_key(claims[rank], rank, *numbers) for rank in range(len(claims))
+        ]
         left = traded - sum([part[0] for part in parts])
         keys = sorted([part[1] for part in parts], reverse=True)
         cut = keys[left - 1] if left else total * len(claims)
-        shares = [market.share_wh(claims[rank], rank, *numbers, cut) for rank in range(len(claims))]
+        shares = [
+            market_shares.share_wh(claims[rank], rank, *numbers, cut) for rank in range(len(claims))
+        ]
         expect(sum(shares), traded, traded)
-    expect(market.share_wh(7, 0, total, total, 5, None), 7)
-    expect(market.floor_and_key(7, 0, 0, 0, 5), (0, 0))
+    expect(market_shares.share_wh(7, 0, total, total, 5, None), 7)
+    expect(market_shares.floor_and_key(7, 0, 0, 0, 5), (0, 0))
     # Beyond 64 bits: claims of 2^42 of a total of 2^62.
-    expect(market.floor_and_key(1 << 42, 3, (1 << 62) - 1, 1 << 61, 1 << 20)[0], 1 << 41)
+    expect(market_shares.floor_and_key(1 << 42, 3, (1 << 62) - 1, 1 << 61, 1 << 20)[0], 1 << 41)
 
 
 def check_words_are_blocks_of_the_markets_domain():
@@ -143,11 +147,16 @@ def check_grids_and_thresholds_that_are_none_are_refused():
         refuses("bad_message", market.unpack_prices, market.pack_prices(prices))
     refuses("bad_message", market.unpack_prices, good[:-1])
     limits = [1, 1 << 81, (1 << 88) - 1]
-    expect(market.unpack_thresholds(market.pack_thresholds(limits)), limits)
+    expect(market_shares.unpack_thresholds(market_shares.pack_thresholds(limits)), limits)
     for wrong in ([], [2, 2], [3, 2], list(range(64))):
-        refuses("bad_message", market.unpack_thresholds, market.pack_thresholds(wrong))
-    expect(market.unpack_cuts(market.pack_cuts(1 << 81, None)), (1 << 81, market.NO_CUT))
-    refuses("bad_message", market.unpack_cuts, bytes(market.THRESHOLD_BYTES))
+        refuses(
+            "bad_message", market_shares.unpack_thresholds, market_shares.pack_thresholds(wrong)
+        )
+    expect(
+        market_shares.unpack_cuts(market_shares.pack_cuts(1 << 81, None)),
+        (1 << 81, market_shares.NO_CUT),
+    )
+    refuses("bad_message", market_shares.unpack_cuts, bytes(market_shares.THRESHOLD_BYTES))
 
 
 def check_totals_that_could_wrap_are_refused():

@@ -58,6 +58,30 @@ def check_the_machine_in_use_is_the_definition():
             expect(found[1], found[0], "turn %d, n = %d" % (turn, n))
 
 
+def check_the_common_divisor_in_use_is_the_definition():
+    random = Drbg(bytes(range(48)))
+
+    def agree(a, b):
+        expect(paillier.common_divisor(a, b), paillier.gcd(a, b), "of %d and %d" % (a, b))
+
+    for turn in range(ROUNDS):
+        bits = (1, 16, 17, 28, 31, 32, 33, 48, 64, 300, 700)[turn % 11]
+        factor = 1 + random.below(1 << (1, 20, 40)[turn % 3])
+        other = random.below(1 << (bits, bits + 7, bits // 2 + 1, 16)[turn % 4])
+        agree(factor * random.below(1 << bits), factor * other)
+    # Neighbours of Fibonacci's sequence take the most steps.
+    a, b = 1, 1
+    for _ in range(ROUNDS):
+        a, b = a + b, a
+        agree(7 * a, 7 * b)
+    agree(3 * random.below(1 << 2047), 3 * random.below(1 << 2047))
+    for place in (31, 32, 33, 47, 48, 49, 100):
+        power = 1 << place
+        for near in (power - 1, power, power + 1):
+            for other in (12 * near, power, near - 1, near + 2, near << 16, (near << 33) + 1, 0):
+                agree(near, other)
+
+
 def check_a_well_formed_key_is_taken():
     found = proof.KeyFile(key_file(), True)
     ciphertexts.drain(proof.check_steps(found, vectors.OWNER, vectors.ROSTER))

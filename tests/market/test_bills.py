@@ -98,6 +98,10 @@ def without(leaves: LeavesFile, at: int) -> LeavesFile:
     return replace(leaves, leaves=leaves.leaves[:at] + leaves.leaves[at + 1 :])
 
 
+def cut_short(leaves: LeavesFile) -> LeavesFile:
+    return replace(leaves, leaves=leaves.leaves[:-1])
+
+
 def another_reading(leaves: LeavesFile) -> LeavesFile:
     return changed(leaves, 10, c=kit.public_key().encrypt(1).hex())
 
@@ -149,7 +153,8 @@ def signed_by_another(leaves: LeavesFile) -> LeavesFile:
         (another_reading_and_hash, "root", FIRST),
         (swapped_slots, "order", FIRST + 5),
         (swapped_contents, "leaf", FIRST + 5),
-        (lambda leaves: without(leaves, 10), "root", FIRST + 72),
+        (lambda leaves: without(leaves, 10), "missing", FIRST + 5),
+        (cut_short, "missing", READINGS[-1].slot),
         (repeated, "order", FIRST + 5),
         (replayed, "leaf", FIRST + 6),
         (unsigned, "root", FIRST + 144),

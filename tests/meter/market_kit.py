@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hushfw.core import market, masking
+from hushfw.core import market, market_shares, masking
 from hushmeter.market.responses import Responses, parsed
 from tests.meter import kit
 
@@ -86,8 +86,9 @@ class Market:
         """`told` has participants, demand and supply; with cuts the interval is closed."""
         said = {
             "participants": told["participants"],
-            "totals": market.pack_totals(told["demand"]) + market.pack_totals(told["supply"]),
-            "cuts": b"" if cuts is None else market.pack_cuts(*cuts),
+            "totals": market_shares.pack_totals(told["demand"])
+            + market_shares.pack_totals(told["supply"]),
+            "cuts": b"" if cuts is None else market_shares.pack_cuts(*cuts),
         }
         content = said["participants"].to_bytes(4, "big") + said["totals"] + said["cuts"]
         return {**self._fields(meter_id, market.TOTALS, interval, content), **said}
@@ -95,7 +96,7 @@ class Market:
     def count(
         self, meter_id: int, interval: int, turn: int, side: int, limits: list[int]
     ) -> dict[str, Any]:
-        packed = market.pack_thresholds(limits)
+        packed = market_shares.pack_thresholds(limits)
         content = bytes((turn, side)) + packed
         fields = self._fields(meter_id, market.COUNT, interval, content)
         return {**fields, "round": turn, "side": side, "thresholds": packed}

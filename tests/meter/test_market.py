@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hushfw.core import kdf, market, masking
+from hushfw.core import kdf, market, market_shares, masking
 from hushfw.core.config import check
 from hushfw.core.errors import HushError
 from hushmeter.devices import meter_plan
@@ -155,10 +155,10 @@ def test_words_answer_and_counts_are_the_hosts_bit_for_bit(
     meter.ask("market_totals", **trade.totals(2, FIRST, TOLD, None))
     limits = [5, 60, 44_000]
     counted = meter.ask("market_count", **trade.count(2, FIRST, 3, 0, limits))
-    floor_wh, key = market.floor_and_key(curves(2)[4], 1, 9000, 9, 5)
+    floor_wh, key = market_shares.floor_and_key(curves(2)[4], 1, 9000, 9, 5)
     row = [floor_wh, *(int(key >= limit) for limit in limits)]
-    told = market.pack_totals(TOLD["demand"]) + market.pack_totals(TOLD["supply"])
-    context = (5).to_bytes(4, "big") + told + bytes((3, 0)) + market.pack_thresholds(limits)
+    told = market_shares.pack_totals(TOLD["demand"]) + market_shares.pack_totals(TOLD["supply"])
+    context = (5).to_bytes(4, "big") + told + bytes((3, 0)) + market_shares.pack_thresholds(limits)
     assert masking.unpack_words(host.count(FIRST, 3, row, context)[13:-16]) == words(counted)
 
 

@@ -251,6 +251,17 @@ def test_a_key_for_the_ring_is_checked_like_that_of_bills() -> None:
         assert field in refusal(changes)
 
 
+def test_a_meter_takes_the_check_of_who_provisions_it(
+    street: kit.Street, private: PrivateKey
+) -> None:
+    authority = Authority(meter_plan.derived_seed(kit.SEED, "authority")).public_key
+    made = ring_on_a_meter(
+        private.public(OWNER, authority), authority, 2, 256, True, found_good=True
+    )
+    for meter in street.meters.values():
+        assert meter.storage()["ring.ok"] == made.files["ring.ok"]
+
+
 def test_a_power_cut_breaks_the_ring_and_the_next_interval_has_one_again(play: Play) -> None:
     order = play.ordered()
     letter = play.say(order[0], device.PASS, 0, b"")

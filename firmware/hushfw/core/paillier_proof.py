@@ -22,7 +22,7 @@ import struct
 
 from hushfw.core import powers
 from hushfw.core.errors import HushError
-from hushfw.core.paillier import LEAST_FACTOR, PublicKey, gcd
+from hushfw.core.paillier import LEAST_FACTOR, PublicKey, common_divisor
 from hushfw.core.pairs import Accumulator, Residue, to_bytes
 from hushfw.port import sha256
 
@@ -111,7 +111,7 @@ def factor_steps(key):
         number.multiply_kept(product.to_bytes(size, "little"))
         yield
     # A machine's own form is the number times a power of 2, which has no factor in common with n.
-    if gcd(int.from_bytes(number.keep(), "little"), key.n) != 1:
+    if common_divisor(int.from_bytes(number.keep(), "little"), key.n) != 1:
         _refuse("n has a factor below 2^16")
 
 

@@ -34,6 +34,7 @@ def encryption_on_a_meter(
     bills: bool = False,
     leaves_kib: int | None = None,
     stem: str = device.HOUSEHOLD,
+    found_good: bool = False,
 ) -> Encryption:
     """Check a public file and its table as the meter will, and name them for its configuration.
 
@@ -51,9 +52,10 @@ def encryption_on_a_meter(
         Whether the meter commits to every slot's readings, and signs.
     leaves_kib:
         Flash for commitments that not both home and utility have; None for the device's own.
-
     stem:
         What the files' names begin with: the household's key, or the utility's for the ring.
+    found_good:
+        Whether the meter may take this check for its own, which takes a board a minute.
 
     Raises
     ------
@@ -76,4 +78,6 @@ def encryption_on_a_meter(
         check_table(found, table)
         settings["table_sha256"] = hashlib.sha256(table).hexdigest()
         files[f"{stem}.comb"] = table
+    if found_good:
+        files[f"{stem}.ok"] = device.note_of(settings, owner, roster)
     return Encryption(settings, files)

@@ -49,8 +49,9 @@ from hushmeter.market.wholesale import Step, supply_wh
 UTILITY = "utility"
 _SLOT_S = 600
 _SEED = 2013
-_READY_S = 900
-"""A key and its table take an emulated board minutes to check."""
+_READY_S = 3600
+"""A key and its table take an emulated board a quarter of an hour to check."""
+_IDLE_S, _PAUSE_S = 3.0, 0.2
 
 Progress = Callable[[str, int, int], None]
 
@@ -91,6 +92,8 @@ class DaySettings:
         M, at least 1.
     ring:
         The utility's key, if the sums go round in a Paillier ring; None for masked words.
+    key_trusted:
+        Whether the meters take the host's check of it for theirs.
     """
 
     homes: Sequence[Any]
@@ -109,6 +112,7 @@ class DaySettings:
     boards: tuple[str, ...] = ()
     noise_sampler: str = "exact"
     ring: PrivateKey | None = None
+    key_trusted: bool = False
 
     def street(self) -> StreetSettings:
         """The street that the meters are provisioned and enrolled for.
@@ -198,7 +202,10 @@ class MarketDay:
         if key is None:
             return {}
         authority, insecure = self._authority.public_key, self._settings.seed is not None
-        made = ring_on_a_meter(key.public(OWNER, authority), authority, insecure=insecure)
+        made = ring_on_a_meter(
+            key.public(OWNER, authority), authority, insecure=insecure,
+            found_good=self._settings.key_trusted,
+        )  # fmt: skip
         terms = {**self._settings.terms.on_meter(), "ring": dict(made.settings or {})}
         self._street = replace(self._street, market=terms)
         return made.files
@@ -290,7 +297,15 @@ class MarketDay:
 
         if settings.ring is None:
             return MeterSession(supplier, self._run, settings.counts, between)
-        return RingSession(supplier, self._run, settings.ring, settings.counts, between)
+        return RingSession(supplier, self._run, settings.ring, settings.counts, between, self._idle)
+
+    def _idle(self) -> None:
+        """Time passes: for an emulated board it does so only where it is let."""
+        clocks = [m.emulated for m in self._meters.values() if hasattr(m.emulated, "run")]
+        for board in clocks:
+            board.run(_IDLE_S)
+        if not clocks:
+            time.sleep(_PAUSE_S)
 
     def _power(self, k: int, phase: str) -> None:
         """Meters that come back before an interval, and those that die before this phase of it."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from hushfw.core import roster as device_roster
-from hushfw.core.config import MAX_POWER_W
+from hushfw.core.peripherals import MAX_POWER_W
 from hushmeter.devices.controller import ControllerPlan
 from hushmeter.devices.meter_plan import PrivacyCap
 from hushmeter.emulate import changes

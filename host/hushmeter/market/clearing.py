@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from hushfw.core import market
+from hushfw.core import market_shares
 from hushmeter.errors import HushmeterError
 from hushmeter.market.curves import Wh
 
-THRESHOLDS: int = market.THRESHOLDS
+THRESHOLDS: int = market_shares.THRESHOLDS
 """Counted in one round; with the sum of floors that makes 64 lanes."""
 
 _LARGEST_PRODUCT = (1 << 63) - 1
@@ -82,7 +82,7 @@ def clear(prices: Sequence[int], demand: Sequence[int], supply: Sequence[int]) -
         The totals are no curves on this grid: someone sent what is none.
     """
     check_totals(prices, demand, supply)
-    at, scarcity = market.crossing(demand, supply)
+    at, scarcity = market_shares.crossing(demand, supply)
     return Clearing(
         price=prices[at],
         index=None if scarcity else at,
@@ -151,13 +151,13 @@ class Ration:
 def share_wh(claim_wh: int, rank: int, ration: Ration) -> int:
     """What one participant gets, from its own claim, its id's rank and the public numbers."""
     numbers = ration.total_wh, ration.traded_wh, ration.participants
-    return int(market.share_wh(claim_wh, rank, *numbers, ration.cut))
+    return int(market_shares.share_wh(claim_wh, rank, *numbers, ration.cut))
 
 
 def floor_and_key(claim_wh: int, rank: int, ration: Ration) -> tuple[int, int]:
     """The whole Wh that are certain, and what orders the rest."""
     numbers = ration.total_wh, ration.traded_wh, ration.participants
-    floor_wh, key = market.floor_and_key(claim_wh, rank, *numbers)
+    floor_wh, key = market_shares.floor_and_key(claim_wh, rank, *numbers)
     return int(floor_wh), int(key)
 
 

@@ -38,6 +38,7 @@ def ring_on_a_meter(
     pool: int = 4,
     exponent_bits: int | None = None,
     insecure: bool = False,
+    found_good: bool = False,
 ) -> Encryption:
     """The object ``market.ring`` of a configuration and its files, for a key of the utility.
 
@@ -51,6 +52,8 @@ def ring_on_a_meter(
         Encryptions made ready: a step takes one for each ciphertext, the first home's two.
     exponent_bits:
         Of h_s; None for half the bits of n, which rest on the cryptosystem's own assumption.
+    found_good:
+        Whether meters may take the check that is made here for their own.
 
     Raises
     ------
@@ -59,8 +62,13 @@ def ring_on_a_meter(
     """
     table = write_table(public, exponent_bits or public.bits // 2, 4)
     return encryption_on_a_meter(
-        public.to_bytes(), table, UTILITY, authority, pool, insecure=insecure, stem=RING
-    )
+        public.to_bytes(), table, UTILITY, authority, pool, insecure=insecure, stem=RING,
+        found_good=found_good,
+    )  # fmt: skip
+
+
+def _pause() -> None:
+    time.sleep(_PAUSE_S)
 
 
 class RingSession(MeterSession):
@@ -70,6 +78,8 @@ class RingSession(MeterSession):
     ----------
     key:
         The utility's, whose public half the meters were given.
+    idle:
+        Lets time pass for meters that are not ready.
     """
 
     def __init__(
@@ -79,9 +89,11 @@ class RingSession(MeterSession):
         key: PrivateKey,
         counts: bool = True,
         between: Callable[[], None] = lambda: None,
+        idle: Callable[[], None] = _pause,
     ) -> None:
         super().__init__(supplier, run, counts, between)
         self.key = key
+        self._idle = idle
 
     def wait(self, interval: int, timeout_s: float) -> None:
         """Until every meter that replies has found the key good and has an encryption ready.
@@ -107,7 +119,7 @@ class RingSession(MeterSession):
             if time.monotonic() > until:
                 meter_id, reason = next(iter(waiting.items()))
                 raise HushmeterError(f"meter {meter_id} is not ready for the ring: {reason}")
-            time.sleep(_PAUSE_S)
+            self._idle()
 
     def _started(self, number: int, public: Curves) -> Interval:
         return _RingInterval(self, number, public)

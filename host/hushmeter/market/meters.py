@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from hushfw.core import market, masking, ring
+from hushfw.core import market, market_shares, masking, ring
 from hushmeter.cluster.roster import SignedRoster
 from hushmeter.cluster.supplier import MeterKeys
 from hushmeter.errors import HushmeterError
@@ -170,7 +170,7 @@ class MarketSupplier:
         cuts: Mapping[str, int | None] | None = None,
     ) -> dict[str, Any]:
         """Fields of market_totals; with cuts they close the interval."""
-        packed = b"" if cuts is None else bytes(market.pack_cuts(*cuts.values()))
+        packed = b"" if cuts is None else bytes(market_shares.pack_cuts(*cuts.values()))
         return {
             **self._fields(meter_id, market.TOTALS, interval, told + packed),
             "participants": int.from_bytes(told[:4], "big"),
@@ -235,14 +235,14 @@ def set_requests(wanted: Responses) -> list[Request]:
 
 def told_to_all(participants: int, demand: Sequence[int], supply: Sequence[int]) -> bytes:
     """What every home is told of an interval."""
-    totals = market.pack_totals(demand) + market.pack_totals(supply)
+    totals = market_shares.pack_totals(demand) + market_shares.pack_totals(supply)
     return participants.to_bytes(4, "big") + bytes(totals)
 
 
 def count_said(turn: int, side: str, thresholds: Sequence[int]) -> bytes:
     """What every home is asked in a round of counts."""
     place = market.DEMAND_SIDE if side == BUY else market.SUPPLY_SIDE
-    return bytes((turn, place)) + bytes(market.pack_thresholds(thresholds))
+    return bytes((turn, place)) + bytes(market_shares.pack_thresholds(thresholds))
 
 
 def check_public(curves: Curves) -> None:

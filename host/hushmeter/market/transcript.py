@@ -227,6 +227,8 @@ def stored(data: bytes) -> File:
         raise HushmeterError(
             f"has {len(file.intervals)} intervals and says {file.count}; it was cut short"
         )
+    if not file.intervals:
+        raise HushmeterError("holds no interval; nothing follows from it")
     if digest(file.intervals) != file.sha256:
         raise HushmeterError("was changed or cut short: its digest is another")
     return file

@@ -68,6 +68,15 @@ _CAPS_WH = (8000, 8000)
     "--backend", type=click.Choice(("masked", "paillier-ring")), default="masked",
     show_default=True, help="How the meters' curves are summed.",
 )  # fmt: skip
+@click.option(
+    "--key", type=_FILE, metavar="FILE",
+    help="The utility's private key for a ring, from hushmeter market keygen. [default: a new one]",
+)  # fmt: skip
+@click.option(
+    "--trust-key", is_flag=True,
+    help="In a ring: the meters take this host's check of the key for theirs, which takes an "
+    "emulated board a quarter of an hour.",
+)  # fmt: skip
 @epsilon_option
 @caps_option
 @click.option(
@@ -85,8 +94,8 @@ def day(out: Path | None, as_json: bool, **given: Any) -> None:
     Each home sets its meter over its own link. The meter makes its curves, masks them, answers the
     set of silent meters once, and works out its own share from the totals that all are told. The
     supplier sees masked words, totals and counts. An interval that cannot be summed takes the
-    fallback price. With --backend paillier-ring curves go round in sealed letters, under a new key
-    of 2048 bits that every meter checks first.
+    fallback price. With --backend paillier-ring curves go round in sealed letters, under a key of
+    2048 bits that every meter checks first; an emulated board takes its time for it.
 
     \b
     Example:
@@ -144,28 +153,29 @@ def _settings(given: dict[str, Any]) -> DaySettings:
         provision_pairs=meters > _PAIRS_BY_HAND,
         boards=boards_of(given["board"], meters),
         noise_sampler="bounded" if given["epsilon"] else "exact",
-        ring=_ring_key(given["backend"], meters, given["board"]),
+        ring=_ring_key(given, meters),
+        key_trusted=given["trust_key"],
     )
 
 
-def _ring_key(backend: str, meters: int, board: str) -> PrivateKey | None:
-    """A new key of the utility's, of 2048 bits."""
+def _ring_key(given: dict[str, Any], meters: int) -> PrivateKey | None:
+    """The utility's key from its file, or a new one of 2048 bits; None for masked words."""
     from hushfw.core.ring import MOST_MEMBERS
+    from hushmeter.crypto.keyfiles import read_private
     from hushmeter.crypto.paillier import generate
 
-    if backend == "masked":
+    if given["backend"] == "masked":
+        if given["key"] is not None or given["trust_key"]:
+            raise HushmeterError(
+                "--key and --trust-key are for --backend paillier-ring; masked words need none"
+            )
         return None
     if meters > MOST_MEMBERS:
         raise HushmeterError(
             f"--meters {meters}: a ring of meters has at most {MOST_MEMBERS}",
             hint="masked words sum a thousand",
         )
-    if board.partition(":")[0] != "unix":
-        raise HushmeterError(
-            f"--board {board}: a board's memory does not hold a whole meter with a ring yet",
-            hint="its step of the ring alone was measured there; take --board unix",
-        )
-    return generate(2048)
+    return generate(2048) if given["key"] is None else read_private(given["key"])
 
 
 def _tolerated(given: dict[str, Any], meters: int) -> int:

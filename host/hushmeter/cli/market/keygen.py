@@ -18,6 +18,10 @@ from hushmeter.cli.bill import shared
     "--authority", metavar="KEY|FILE",
     help="The street's authority, for whom the public file shows that the key is well formed.",
 )  # fmt: skip
+@click.option(
+    "--meter-file", type=shared.FILE,
+    help="Write the file that meters are given here; it needs --authority.",
+)  # fmt: skip
 @click.option("--bits", type=int, default=2048, show_default=True, help="2048 or 3072.")
 @click.option("--insecure", is_flag=True, help="Allow 1024 bits: for trials only.")
 @shared.as_json
@@ -25,6 +29,7 @@ def keygen(
     file: Path,
     public: Path | None,
     authority: str | None,
+    meter_file: Path | None,
     bits: int,
     insecure: bool,
     as_json: bool,
@@ -32,24 +37,35 @@ def keygen(
     """Make the utility's key for `--backend paillier-ring`: the private half into FILE.
 
     Homes check the proof in the public file before they encrypt under it. Without --authority it is
-    for no street in particular; a market's members ask for one of their own terms.
+    for no street in particular; a market's members ask for one of their own terms. Meters ask for
+    one of the authority that signs their rosters.
 
     \b
     Example:
-      hushmeter market keygen utility.key --authority authority.pem
+      hushmeter market keygen utility.key --authority authority.pem --meter-file ring.pub
+      hushmeter paillier table ring.pub --out ring.comb
+      hushmeter provision --market-home home.toml --ring-key ring.pub --ring-table ring.comb ...
     """
     from hushmeter.cluster.keyfile import read_authority
     from hushmeter.crypto import keyfiles, paillier
+    from hushmeter.errors import HushmeterError
     from hushmeter.market.bills import files
     from hushmeter.market.ring import OWNER
     from hushmeter.outputs import Outputs
 
+    if meter_file is not None and authority is None:
+        raise HushmeterError(
+            "--meter-file needs --authority: a meter asks for a key made for its own street",
+            hint="give the authority's public key, or its file",
+        )
     roster = bytes(32) if authority is None else read_authority(authority)
     private = paillier.generate(bits, insecure)
     key = private.public(OWNER, roster)
     told = files.public_file(key)
     with Outputs() as outputs:
         outputs.put(public or file.with_name(f"{file.name}.json"), files.written(told))
+        if meter_file is not None:
+            outputs.put(meter_file, key.to_bytes())
         # Last, for it alone cannot be taken back.
         keyfiles.write_private(file, private)
     facts = {"bits": key.bits, "owner": told.owner, "key_sha256": told.key_sha256}

@@ -235,13 +235,29 @@ def _check_roots(file: LeavesFile) -> None:
             raise Failure("signature", "the root is not signed by the meter", *ends)
         leaves = file.leaves[at : at + batch.count]
         at += batch.count
-        for leaf in leaves:
-            if not ends[0] <= leaf.slot <= ends[1]:
+        for count, leaf in enumerate(leaves):
+            if leaf.slot > ends[1]:
+                raise _lacking(leaves[:count], batch)
+            if leaf.slot < ends[0]:
                 raise Failure("root", f"it is not under the root of {ends[0]} to {ends[1]}",
                               leaf.slot)  # fmt: skip
         _check_batch(leaves, name, key_hash, batch)
     if at < len(file.leaves):
         raise Failure("root", "no root was signed over it", file.leaves[at].slot)
+
+
+def _lacking(leaves: Sequence[Leaf], batch: Batch) -> Failure:
+    """Which commitment of a batch is gone, where it had one a slot and register."""
+    registers = [name for name in REGISTERS if any(leaf.register == name for leaf in leaves)]
+    slots = range(batch.first_slot, batch.last_slot + 1)
+    if len(slots) * len(registers) == batch.count:
+        there = {(leaf.slot, leaf.register) for leaf in leaves}
+        for slot in slots:
+            for name in registers:
+                if (slot, name) not in there:
+                    return Failure("missing", f"there is no commitment to its {name}", slot)
+    reason = f"it is over {batch.count} commitments, {len(leaves)} are there"
+    return Failure("root", reason, batch.first_slot, batch.last_slot)
 
 
 def _check_batch(leaves: Sequence[Leaf], name: bytes, key_hash: bytes, batch: Batch) -> None:
@@ -251,8 +267,7 @@ def _check_batch(leaves: Sequence[Leaf], name: bytes, key_hash: bytes, batch: Ba
     for leaf in leaves:
         tree.add(bytes.fromhex(leaf.leaf))
     if tree.count != batch.count:
-        reason = f"it is over {batch.count} commitments, {tree.count} are there"
-        raise Failure("root", reason, *ends)
+        raise _lacking(leaves, batch)
     agrees = tree.root().hex() == batch.root
     for leaf in leaves:
         number = REGISTERS.index(leaf.register)
