@@ -21,6 +21,8 @@ NIGHTLY = {
     "check_paillier": "check_commitments encrypts and decrypts with the same code",
     "check_leaves": "hashes of bytes only; each leaf of check_commitments is made by it",
     "check_mqtt": "bytes only, and a board without a network never loads it",
+    "check_mains": "test_clamp compares a whole reading with the truth",
+    "check_pulses": "test_pulses counts with the same interrupt and estimator",
     "check_ring": "its arithmetic is that of check_commitments, its letters AES and HMAC",
     "check_ledger": "whole numbers only; every report of test_street is counted by it",
     "check_ed25519": "a roster's signature is verified in test_street",

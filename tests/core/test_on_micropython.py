@@ -13,10 +13,12 @@ CHECKS = sorted((ROOT / "hil" / "device").glob("check_*.py"))
 
 
 @pytest.mark.parametrize("script", CHECKS, ids=lambda path: path.stem)
-def test_device_checks_pass_inside_micropython(script: Path) -> None:
+def test_device_checks_pass_inside_micropython(script: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT / "firmware"), str(ROOT / "hil" / "device")])
     done = subprocess.run(
         [str(find_micropython().path), str(script)],
+        # What a check writes must not meet what another one writes at the same time.
+        cwd=tmp_path,
         env={**os.environ, "MICROPYPATH": path},
         capture_output=True,
         text=True,

@@ -29,7 +29,11 @@ from tools.bench_board.crypto import parts as crypto_parts
 from tools.bench_board.figures import LARGE, Failure, Row, Rows
 from tools.bench_board.flash import measure_flash
 from tools.bench_board.life import measure_life
-from tools.bench_board.market import measure_market
+from tools.bench_board.market import measure_market, measure_ring
+from tools.bench_board.sensors import measure_clamp
+from tools.bench_board.sensors_actuators import measure_actuators
+from tools.bench_board.sensors_bus import measure_bus
+from tools.bench_board.sensors_serial import measure_serial
 from tools.bench_board.slots import MONTH, measure_slots
 
 BOARD = "pico"
@@ -76,8 +80,11 @@ def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
     few = tuple(size for size in members if size <= LARGE)
     heaps = back_to_back(board, few, QUICK_SLOTS if quick else SLOTS)
     trade = [Task(size, partial(measure_market, board, size, quick)) for size in few]
+    trade.append(Task(0, partial(measure_ring, board, quick)))
+    wired = (measure_clamp, measure_serial, measure_bus, measure_actuators)
+    sensors = [Task(0, partial(measure, board, quick)) for measure in wired]
     crypto = [Task(0, part) for part in crypto_parts(board, quick, max(few, default=MEMBERS[0]))]
-    return [firmware, *lives, *chip, *heaps, *alone, *trade, *crypto]
+    return [firmware, *lives, *chip, *heaps, *alone, *trade, *sensors, *crypto]
 
 
 def back_to_back(board: str, members: tuple[int, ...], count: int) -> list[Task]:

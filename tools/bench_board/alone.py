@@ -80,11 +80,19 @@ def add_parts(board: str, members: int, call: str, shown: int | None, add: Add) 
         add(PARTS, name, "s", samples_s, members=shown)
 
 
-def enrolled(board: str, members: int, market: Mapping[str, Any] | None = None) -> dict[str, bytes]:
-    """The storage of an enrolled meter, made by the same firmware on this interpreter."""
+def enrolled(
+    board: str,
+    members: int,
+    market: Mapping[str, Any] | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """The storage of an enrolled meter, made by the same firmware on this interpreter.
+
+    ``files`` are put there before it is enrolled.
+    """
     street = Street(members, board, provisioned=True, slots_today=1, market=market)
     with tempfile.TemporaryDirectory() as folder:
-        twin = Twin(Path(folder), street.files)
+        twin = Twin(Path(folder), street.files | dict(files or {}))
         link = Link(twin)
         hello = link.request("hello_request").fields
         enrolment.deliver({METER_ID: link}, street.enrol(hello["public_key"]))

@@ -138,5 +138,10 @@ class Street:
         return bytes(masking.tag(self._tag_down, purpose, roster_hash, METER_ID, slot, content))
 
 
+def authority_key() -> bytes:
+    """The public key that signs the rosters of every street here."""
+    return Authority(_secret("authority")).public_key
+
+
 def _secret(purpose: str) -> bytes:
     return meter_plan.derived_seed(NAME, purpose)

@@ -7,50 +7,18 @@ loaded for it. The tags that the supplier would make are made here and not count
 """
 
 import gc
-import json
 import struct
 import sys
 import time
 
+from playing import INTERVAL_S, give_responses, show
+
 from hushfw import meter
 from hushfw.borrowed import Borrowed
-from hushfw.core import market, masking
+from hushfw.core import market, market_shares, masking
 
-HOME = {
-    "format": 1,
-    "interval_s": 900,
-    "thermostat": [
-        {
-            "mode": "heat",
-            "points": [[60, 21500], [420, 18500]],
-            "indoor_mc": 20500,
-            "outdoor_mc": 4500,
-            "loss_w_per_k": 35,
-            "store_wh_per_k": 1200,
-            "most_w": 2500,
-        }
-    ],
-    "switch": [{"power_w": 1100, "most_price": 140}, {"power_w": 3600, "most_price": 90}],
-    "must_run": [{"power_w": 240}],
-    "battery": [
-        {
-            "capacity_wh": 8000,
-            "stored_wh": 3000,
-            "reserve_wh": 800,
-            "most_w": 2500,
-            "buy_below": 120,
-            "sell_above": 300,
-            "efficiency_percent": 90,
-        }
-    ],
-    "solar": [{"power_w": 1800, "cost": 20}],
-}
 _STEPS = ("ask to masked curves", "S to answer", "totals", "count", "share")
 _THRESHOLDS = 63
-
-
-def show(name, unit, samples):
-    print(name + "\t" + unit + "\t" + " ".join([str(sample) for sample in samples]))
 
 
 class _Supplier:
@@ -86,13 +54,13 @@ class _Supplier:
         participants = self._roster.members
         demand = struct.pack(">Q", 5000 * participants) * self._count
         supply = struct.pack(">Q", 3001 * participants) * self._count
-        cuts = market.pack_cuts(None, None) if closing else b""
+        cuts = market_shares.pack_cuts(None, None) if closing else b""
         fields = {"participants": participants, "totals": demand + supply, "cuts": cuts}
         content = participants.to_bytes(4, "big") + demand + supply + cuts
         return self._fields(market.TOTALS, interval, content, fields)
 
     def count(self, interval):
-        packed = market.pack_thresholds([10**6 * k for k in range(1, _THRESHOLDS + 1)])
+        packed = market_shares.pack_thresholds([10**6 * k for k in range(1, _THRESHOLDS + 1)])
         said = bytes((market.FIRST_COUNT_ROUND, 0))
         fields = {"round": market.FIRST_COUNT_ROUND, "side": 0, "thresholds": packed}
         return self._fields(market.COUNT, interval, said + packed, fields)
@@ -105,31 +73,31 @@ def took_us(booted, name, fields):
     return time.ticks_diff(time.ticks_us(), started)
 
 
-def loaded_bytes():
-    """What the market's modules take while a message is handled; 0 where nobody counts."""
+def show_loaded():
+    """What the market's modules take while a message is handled, where somebody counts."""
     if not hasattr(gc, "mem_free"):
-        return 0
-    # This script's own hold on one of them, without which a meter has none in memory.
-    del globals()["market"], sys.modules["hushfw.core.market"]
-    delattr(sys.modules["hushfw.core"], "market")
-    gc.collect()
-    free = gc.mem_free()
-    with Borrowed(*meter._MARKET):
+        return
+    # This script's own hold on some of them, without which a meter has none in memory.
+    for name in ("market", "market_shares"):
+        del globals()[name], sys.modules["hushfw.core." + name]
+        delattr(sys.modules["hushfw.core"], name)
+    for name in ("responses", "market_ask", "market_totals"):
         gc.collect()
-        return free - gc.mem_free()
+        free = gc.mem_free()
+        with Borrowed(*meter._TRADES[name]):
+            gc.collect()
+            show("modules for " + name, "bytes", [free - gc.mem_free()])
 
 
 def run(repeats, prices):
     booted = meter.boot()
     supplier = _Supplier(booted, prices)
-    data = json.dumps(HOME).encode()
     steps = [[] for _ in _STEPS]
-    set_us = took_us(booted, "responses", {"size": len(data), "offset": 0, "data": data})
-    show("responses taken", "us", [set_us])
-    interval = booted._enrolment.roster.start_s // HOME["interval_s"] + 1
+    show("responses taken", "us", [give_responses(booted)])
+    interval = booted._enrolment.roster.start_s // INTERVAL_S + 1
     for _ in range(repeats):
         interval += 1
-        booted._slots.clock_s = (interval - 1) * HOME["interval_s"]
+        booted._slots.clock_s = (interval - 1) * INTERVAL_S
         messages = (
             ("market_ask", supplier.ask(interval)),
             ("market_silent", supplier.silent(interval)),
@@ -142,4 +110,4 @@ def run(repeats, prices):
     for step in range(len(_STEPS)):
         show(_STEPS[step], "us", steps[step])
     del supplier, steps
-    show("modules while a message is handled", "bytes", [loaded_bytes()])
+    show_loaded()
