@@ -105,3 +105,40 @@ def test_the_words_of_a_board_are_no_markup_and_its_numbers_end_nothing() -> Non
     )
     assert "[bold]pico" in text and "caused by [/bold]; firmware of place [red]" in text
     assert "beyond every calendar" in text
+
+
+SENSORS = {
+    "driver": "pzem",
+    "fault": "",
+    "faults": {},
+    "reads": 10,
+    "read_ms": 45,
+    "worst_read_ms": 9,
+    "session_s": 0,
+    "calibration": 1,
+    "version": 3,
+    "made_s": 1_700_000_000,
+    "digest": bytes(32),
+    "problem": "",
+    "actuator": "sunspec",
+    "acknowledged": 1,
+    "idle_s": 4,
+    "unacknowledged": 2,
+    "actuator_fault": "",
+}
+
+
+def test_a_sensor_and_a_battery_that_work_are_told_in_words() -> None:
+    text = shown(("sensors", SENSORS))
+    assert "pzem: no fault now" in text and "a reading takes 4.5 ms, 9 ms at worst" in text
+    assert "version 3 of 2023-11-14" in text and "sunspec follows" in text
+
+
+def test_faults_and_an_idle_battery_stand_out_with_what_to_do() -> None:
+    bad = {"fault": "bad_crc", "faults": {"bad_crc": 7}, "acknowledged": 0}
+    text = " ".join(shown(("sensors", SENSORS | bad | {"actuator_fault": "refused"})).split())
+    assert "pzem: bad_crc; bytes are damaged on the way" in text and "bad_crc 7 times" in text
+    assert "IDLE, sunspec: refused; the inverter refuses set-points" in text
+    unusable = {"calibration": 2, "problem": "calibration.bin cannot be used"}
+    assert "no readings: calibration.bin cannot" in shown(("sensors", SENSORS | unusable))
+    assert "slots have gaps" in shown(("sensors", SENSORS | {"session_s": 40}))
