@@ -117,4 +117,5 @@ def test_without_the_hook_samples_are_missed(board: Board, tmp_path: Path) -> No
     talk = Talk(board, street, files | {"main.py": NO_HOOK})
     live_street.hand_over(talk.link, talk.street.sign(MEMBERS + 1))
     talk.pico.run(1.5)
-    assert talk.life()["missed_samples"] > 0
+    life = talk.life()
+    assert life["missed_samples"] > 0 or life["worst_late_ms"] >= MOST_LATE_MS

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hushfw.core import messages
+from hushfw.core import messages, vocabulary
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 BEGIN = "<!-- messages: begin -->"
@@ -132,7 +132,8 @@ MEANINGS = {
 def table() -> str:
     """Every message as a row: number, name, sender, fields, what it is for."""
     rows = ["| number | name | sender | fields | meaning |", "| --- | --- | --- | --- | --- |"]
-    for number, name, fields in messages.TABLE:
+    messages.learn(vocabulary.ALL)
+    for number, name, fields in sorted(messages.TABLE):
         sender = "host" if number < messages.FIRST_OF_METER else "meter"
         cells = (f"0x{number:02x}", name, sender, fields or "-", MEANINGS[name])
         rows.append(f"| {' | '.join(cells)} |")

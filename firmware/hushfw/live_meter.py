@@ -17,10 +17,7 @@ from hushfw.quiet import Quiet
 from hushfw.sampler import Sampler
 
 # What is replied to with words: how long those took to make is nobody's business.
-_ANSWERED = [
-    messages.BY_NAME[name][0]
-    for name in ("announce", "market_ask", "market_silent", "market_count", "market_ring")
-]
+_ANSWERED = ("announce", "market_ask", "market_silent", "market_count", "market_ring")
 
 
 # What a network is told of free memory is in whole ones of these, and the least since boot.
@@ -68,7 +65,8 @@ class LiveMeter(Meter):
 
     def receive(self, kind, sequence, payload):
         self._wait.end()
-        answers = kind in _ANSWERED and not self.repeats(kind, sequence, payload)
+        name = messages.BY_NUMBER.get(kind, (kind, ""))[1]
+        answers = name in _ANSWERED and not self.repeats(kind, sequence, payload)
         before = self._quiet.begin(self._quiet_ms()) if answers else None
         self._is_suppliers = False
         frames = super().receive(kind, sequence, payload)
@@ -172,8 +170,9 @@ class LiveMeter(Meter):
         return figures
 
     def _on_sensors_request(self, fields, out):
-        self._watch()
-        return super()._on_sensors_request(fields, out)
+        sensor = self._watch()
+        with Borrowed(*sensing.MODULES) as calibrating:
+            return "sensors", calibrating.status(self._config, sensor, self._actuator)
 
     def _on_calibration_raw(self, fields, out):
         sensor = self._watch()

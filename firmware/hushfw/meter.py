@@ -25,19 +25,6 @@ from hushfw.slots import Slots
 
 _CONFIG = ("core.rules", "core.config")
 _ROUNDS = {"report": messages.REPORT_ROUND, "answer": messages.ANSWER_ROUND}
-_MARKET = ("core.market", "market")
-_SENSING = ("core.correction", "core.calibration", "calibrating")
-_WORDS = _MARKET + ("market_words",)
-_TOTALS = _MARKET + ("core.market_shares", "market_totals")
-_RING = _WORDS + ("core.packing", "core.ring", "ring")
-_TRADES = {
-    "responses": _MARKET + ("market_home",),
-    "market_ask": _WORDS,
-    "market_silent": _WORDS,
-    "market_totals": _TOTALS,
-    "market_count": _TOTALS,
-    "market_ring": _RING,
-}
 
 
 def boot(path="config.json", board_life=None):
@@ -86,6 +73,7 @@ class Meter(Endpoint):
         super().__init__(board_life)
         self._config = settings
         self._own_modes = promises["own_modes"]
+        self._learn(settings)
         self._journal = journal.Journal()
         self._refuse_a_lost_journal()
         self._refuse_a_lost_key()
@@ -99,11 +87,10 @@ class Meter(Endpoint):
         self._slots = None
         self._busy = False
         self._chance = self._random
-        # What the market knows of its interval between two messages.
-        self._interval = {}
         self._prepare()
         self.pool = self._make_pool(settings["paillier"])
         self.ring_pool = self._make_ring_pool(settings["market"])
+        self._trading = self._make_trading(settings)
         self.bills = self._make_bills(settings["paillier"])
         self.network = self._make_network(settings["network"])
         if self._enrolment.roster is not None:
@@ -112,6 +99,18 @@ class Meter(Endpoint):
     def _prepare(self):
         """What a kind of meter needs before its slots begin. This one takes no samples."""
         pace.install(None)
+
+    def _learn(self, settings):
+        """The messages that not every meter knows, see `core.vocabulary`."""
+        with Borrowed("core.vocabulary") as vocabulary:
+            for part, rows in (
+                (settings["market"], vocabulary.MARKET),
+                ((settings["paillier"] or {}).get("bills"), vocabulary.BILLS),
+                (settings["network"], vocabulary.NETWORK),
+                (self.slots_kind is not Slots, vocabulary.SENSORS),
+            ):
+                if part:
+                    messages.learn(rows)
 
     def _make_actuator(self, wanted):
         if isinstance(wanted, dict):
@@ -178,6 +177,15 @@ class Meter(Endpoint):
         from hushfw.pool import RING
 
         return self._pool_of(terms["ring"], paillier.UTILITY, RING)
+
+    def _make_trading(self, settings):
+        """What the market's messages are for; None, and nothing loaded, where none are."""
+        if settings["market"] is None:
+            return None
+        from hushfw.trading import Trading
+
+        parts = settings, self._enrolment, self._journal, self._random
+        return Trading(parts, self.ring_pool, self._found_genuine)
 
     def _pool_of(self, wanted, owner, stem):
         from hushfw.pool import MeterPool
@@ -290,30 +298,12 @@ class Meter(Endpoint):
         """The reply to one message; reports that fall due are appended to out."""
         self._journal.settle()
         handler = getattr(self, "_on_" + name, None)
-        if handler is None and self._config["market"] is not None and name in _TRADES:
-            return self._trade(name, fields)
+        if handler is None and self._trading is not None and self._trading.knows(name):
+            clock_s = self._slots.clock_s if self._slots is not None else 0
+            return self._trading.handle(name, fields, clock_s)
         if handler is None:
             raise HushError("unknown_message", "%s is not for a meter" % name)
         return handler(fields, out)
-
-    def _trade(self, name, fields):
-        """The market's messages, with its modules in memory for this one only."""
-        clock_s = self._slots.clock_s if self._slots is not None else 0
-        gc.collect()
-        modules = _TRADES[name]
-        if modules is _RING and self.ring_pool is None:
-            raise HushError("not_provisioned", "this meter has no key to sum in a ring")
-        try:
-            with Borrowed(*modules) as market:
-                parts = self._config, self._enrolment, self._journal, self._random
-                trade = market.Trade(*parts, self._interval, clock_s)
-                trade.pool = self.ring_pool
-                trade.found_genuine = self._found_genuine
-                return trade.handle(name, fields)
-        except (HushError, OSError, MemoryError) as error:
-            if name != "market_silent":
-                raise
-            raise HushError("refused", "interval %d: %s" % (fields["interval"], error)) from None
 
     def _enrolled(self):
         if self._slots is None:
@@ -398,11 +388,6 @@ class Meter(Endpoint):
             raise HushError("unknown_message", "this meter has no broker: provision it with one")
         return "network", self.network.figures()
 
-    def _on_sensors_request(self, fields, out):
-        sensor = self._driver if hasattr(self._driver, "problem") else None
-        with Borrowed(*_SENSING) as calibrating:
-            return "sensors", calibrating.status(self._config, sensor, self._actuator)
-
     def _on_maintenance(self, fields, out):
         answer = super()._on_maintenance(fields, out)
         # An output that goes on by itself must not hold a set-point with no program behind it.
@@ -435,7 +420,7 @@ class Meter(Endpoint):
             self._journal.open_account(self._enrolment.roster)
         said = self._journal.ledger.fields(self._config["privacy_cap"], today)
         if self._journal.market:
-            with Borrowed(*_MARKET) as market:
+            with Borrowed("core.market", "market") as market:
                 said["market_intervals"] = market.masked_intervals(self._journal)
         terms = self._config["market"]
         if terms is not None and terms["epsilon"] is not None:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushfw.core import frame, messages
+from hushfw.core import frame, messages, vocabulary
 from hushfw.core.errors import HushError
+
+messages.learn(vocabulary.ALL)
 
 FUZZED = 200_000
 INTEGER_BITS = {"u8": 8, "u16": 16, "u32": 32, "u64": 64}

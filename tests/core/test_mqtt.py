@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hushfw.core import messages, mqtt
+from hushfw.core import messages, mqtt, vocabulary
 from hushfw.core.errors import HushError
+
+messages.learn(vocabulary.ALL)
 
 
 def test_a_length_has_the_bytes_of_the_standards_table() -> None:

@@ -206,7 +206,7 @@ def test_leaves_go_when_the_home_and_the_utility_have_them(
 def test_a_meter_without_a_key_says_so(enrolled_once: kit.Street, tmp_path: Path) -> None:
     meter = kit.boot(1, kit.copy_storage(enrolled_once, tmp_path))
     try:
-        with pytest.raises(Refused, match="commits to nothing for bills"):
+        with pytest.raises(Refused, match="not provisioned for it"):
             fetching.fetch(meter.link, HOME)
     finally:
         meter.unix.kill()

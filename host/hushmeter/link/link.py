@@ -13,11 +13,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from hushfw.core import frame, messages
+from hushfw.core import frame, messages, vocabulary
 from hushfw.core.errors import NAMES, HushError
 from hushmeter.errors import HushmeterError
 from hushmeter.link.transport import SerialTransport, Transport
 from hushmeter.printable import printable
+
+messages.learn(vocabulary.ALL)
 
 _LAST_SEQUENCE = 0xFFFF
 # Far more than a meter has to say between two looks; the rest of a flood is not kept.

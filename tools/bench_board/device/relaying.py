@@ -62,7 +62,7 @@ class Relay:
     def begin(self):
         """Times of the three steps before a letter; the order is then known to all."""
         ask_us, _ = self.say(core.ASK, 0, self._grid)
-        state = self._booted._interval["ring"]
+        state = self._booted._trading._interval["ring"]
         where = self._terms, self._interval, market.CURVE_ROUND
         tries = 0
         while True:
