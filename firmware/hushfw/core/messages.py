@@ -179,7 +179,7 @@ def decode(number, payload):
     row = BY_NUMBER.get(number)
     if row is None:
         raise HushError(
-            "unknown_message", "message %d: unknown, or this meter is not provisioned for it" % number
+            "unknown_message", "message %d: unknown, or a meter not provisioned for it" % number
         )
     fields = {}
     at = 0
