@@ -25,7 +25,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/hushmeter demo --out out/demo
 
 test: $(INSTALLED)
-	$(PY) -m pytest tests -n auto
+	$(PY) -m pytest tests -n auto --dist worksteal
 	$(PY) -m pytest hil --board unix
 	$(PY) -m pytest hil --board pico -n auto
 

@@ -38,8 +38,10 @@ class Trade(trades.Trade):
         if packed:
             cuts = market_shares.unpack_cuts(packed)
             shares = []
-            for side, cut in ((sides[0], cuts[0]), (sides[1], cuts[1])):
-                shares.append(market_shares.share_wh(*side, cut))
+            for (claim_wh, rank, total_wh, traded_wh, count), cut in zip(sides, cuts):
+                shares.append(
+                    market_shares.share_wh(claim_wh, rank, total_wh, traded_wh, count, cut)
+                )
             claims = sides[0][0], sides[1][0]
             _keep(fields["interval"], price, claims, shares, is_scarce)
             self._state.clear()

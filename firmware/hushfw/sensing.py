@@ -10,10 +10,9 @@ what was shown on the link is in no report, and a test load is on no bill.
 
 import gc
 
-from hushfw import drivers, store
+from hushfw import drivers, port, store
 from hushfw.borrowed import Borrowed
 from hushfw.core.errors import HushError
-from hushfw.port import ticks_diff, ticks_ms
 
 PATH = "calibration.bin"
 MODULES = ("core.correction", "core.calibration", "calibrating")
@@ -76,11 +75,11 @@ class Sensor:
             self.stack_bytes = self.driver.stack_bytes
 
     def read(self):
-        began_ms = ticks_ms()
+        began_ms = port.ticks_ms()
         try:
             watts = self._asked()
         finally:
-            took_ms = ticks_diff(ticks_ms(), began_ms)
+            took_ms = port.ticks_diff(port.ticks_ms(), began_ms)
             self.reads += 1
             self.read_ms += took_ms
             self.worst_read_ms = max(self.worst_read_ms, took_ms)

@@ -137,7 +137,7 @@ class Window:
         self._out = array("i", bytes(4 * (_MOST_CROSSINGS + 1)))
         self._middle_v = self._middle_i = self._swing = 0
         # The pairs at the two ends and their weights.
-        self._ends = ()
+        self._ends = ((0, 0), (0, 0))
         self.cycles = 0
         self.length_q8 = 0
         self.frequency_mhz = 0
