@@ -20,6 +20,8 @@ Functions, fields and exceptions: MODBUS Application Protocol Specification V1.1
 CRC: MODBUS over Serial Line V1.02.
 """
 
+from hushfw.core.crc16 import update
+
 READ_HOLDING = 3
 READ_INPUT = 4
 WRITE_ONE = 6
@@ -39,35 +41,10 @@ _WRITTEN_SIZE = 8
 _MOST_FRAME = 256
 _WRAP = 0x3FFFFFFF
 
-# CRC-16, polynomial 0xA001 (reflected 0x8005), four bits at a time.
-_CRC = (
-    0x0000,
-    0xCC01,
-    0xD801,
-    0x1400,
-    0xF001,
-    0x3C00,
-    0x2800,
-    0xE401,
-    0xA001,
-    0x6C00,
-    0x7800,
-    0xB401,
-    0x5000,
-    0x9C01,
-    0x8801,
-    0x4400,
-)
-
 
 def crc16(data):
     """The CRC as a number; a frame carries it with the low byte first."""
-    table = _CRC
-    crc = 0xFFFF
-    for byte in data:
-        crc = crc >> 4 ^ table[(crc ^ byte) & 15]
-        crc = crc >> 4 ^ table[(crc ^ byte >> 4) & 15]
-    return crc
+    return update(0xFFFF, data, 0, len(data))
 
 
 def request(unit, function, data):

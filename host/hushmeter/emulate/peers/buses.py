@@ -13,6 +13,7 @@ does not see: `scan()` is answered at the pins by :class:`_Scanned`.
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from hushmeter.emulate.peers.wires import Now, across_resets
 from hushmeter.emulate.pico import Attachment
 
 I2C_BITS = 9
@@ -53,31 +54,12 @@ class SpiPeer(Protocol):
 
 def i2c(unit: int, peers: Mapping[int, I2cPeer], sda: int, scl: int) -> Attachment:
     """Return what puts chips, by their 7-bit addresses, on an I2C bus of an emulated board."""
-    return _across_resets(lambda machine, now_s: _I2cBus(machine, unit, peers, sda, scl, now_s))
+    return across_resets(lambda machine, now_s: _I2cBus(machine, unit, peers, sda, scl, now_s))
 
 
 def spi(unit: int, cs: int, peer: SpiPeer) -> Attachment:
     """Return what puts a chip on an SPI bus of an emulated board."""
-    return _across_resets(lambda machine, now_s: _SpiBus(machine, unit, cs, peer, now_s))
-
-
-Now = Callable[[], float]
-
-
-def _across_resets(wire: Callable[[Any, Now], object]) -> Attachment:
-    """A chip's time goes on across the machines of one board."""
-    before: list[Any] = []
-    passed_s = 0.0
-
-    def connect(machine: Any) -> None:
-        nonlocal passed_s
-        if before:
-            passed_s += before.pop().clock.nanos / 1e9
-        before.append(machine)
-        since_s = passed_s
-        wire(machine, lambda: since_s + float(machine.clock.nanos) / 1e9)
-
-    return connect
+    return across_resets(lambda machine, now_s: _SpiBus(machine, unit, cs, peer, now_s))
 
 
 class _Later:

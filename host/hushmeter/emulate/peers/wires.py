@@ -31,6 +31,9 @@ _RESTING_S = 0.001
 _PWM_LOOK_NS = 10_000_000
 _GARBLED = 0xA5
 
+Now = Callable[[], float]
+"""A peer's time, in simulated seconds."""
+
 
 class UartPeer(Protocol):
     """What sits at the far end of a serial line. Times are in seconds and never go back."""
@@ -97,6 +100,13 @@ def uart(unit: int, peer: UartPeer, baud: int | None = None) -> Attachment:
     the other. Without, it follows the board.
     """
     line = Line(peer, baud or 9600)
+    return across_resets(
+        lambda machine, now_s: _Wired(machine, machine.uart[unit], line, baud, now_s)
+    )
+
+
+def across_resets(wire: Callable[[Any, Now], object]) -> Attachment:
+    """Return what wires each machine of one board; the peer's time goes on across them."""
     before: list[Any] = []
     passed_s = 0.0
 
@@ -105,7 +115,8 @@ def uart(unit: int, peer: UartPeer, baud: int | None = None) -> Attachment:
         if before:
             passed_s += before.pop().clock.nanos / 1e9
         before.append(machine)
-        _Wired(machine, machine.uart[unit], line, baud, passed_s)
+        since_s = passed_s
+        wire(machine, lambda: since_s + float(machine.clock.nanos) / 1e9)
 
     return connect
 
@@ -113,18 +124,13 @@ def uart(unit: int, peer: UartPeer, baud: int | None = None) -> Attachment:
 class _Wired:
     """A line on one machine, from its power-up to its end."""
 
-    def __init__(
-        self, machine: Any, uart: Any, line: Line, baud: int | None, passed_s: float
-    ) -> None:
+    def __init__(self, machine: Any, uart: Any, line: Line, baud: int | None, now_s: Now) -> None:
         self._machine, self._uart, self._line, self._baud = machine, uart, line, baud
-        self._passed_s = passed_s
+        self._now_s = now_s
         self._alarm = machine.clock.create_alarm(self._arrived)
         self._armed = False
         uart.on_byte = self._sent
         self._look()
-
-    def _now_s(self) -> float:
-        return self._passed_s + float(self._machine.clock.nanos) / 1e9
 
     def _sent(self, byte: int) -> None:
         self._set_rate()
@@ -179,25 +185,17 @@ def pwm(pin: int, ready_pin: int, peer: DutyPeer) -> Attachment:
     The peer measures the duty every ``_PWM_LOOK_NS``; an output that is off is a duty of 0. Its
     time is the board's simulated time in seconds and goes on across resets and power cuts.
     """
-    before: list[Any] = []
-    passed_s = 0.0
 
-    def connect(machine: Any) -> None:
-        nonlocal passed_s
-        if before:
-            passed_s += before.pop().clock.nanos / 1e9
-        before.append(machine)
-        begun_s = passed_s
-
+    def wire(machine: Any, now_s: Now) -> None:
         def look() -> None:
-            peer.duty(_duty(machine, pin), begun_s + float(machine.clock.nanos) / 1e9)
+            peer.duty(_duty(machine, pin), now_s())
             machine.gpio[ready_pin].set_input_value(peer.ready)
             alarm.schedule(_PWM_LOOK_NS)
 
         alarm = machine.clock.create_alarm(look)
         alarm.schedule(_PWM_LOOK_NS)
 
-    return connect
+    return across_resets(wire)
 
 
 def _duty(machine: Any, pin: int) -> float:
