@@ -93,16 +93,16 @@ def sensors(link: Link) -> dict[str, Any]:
     except Refused as refused:
         if refused.code != "unknown_message":
             raise
-        raise NoSensor("this meter's firmware knows no calibration", hint=_DEPLOY) from refused
-    if said["driver"] == "replay":
         raise NoSensor(
-            "this meter has no sensor: its load is fed over the link",
-            hint="give it one: hushmeter provision --driver NAME ...",
-        )
+            "this meter has no sensor: its load is fed over the link", hint=_PROVISION
+        ) from refused
     return spelled(said)
 
 
-_DEPLOY = "put a newer one on it: hushmeter deploy --board NAME --port P"
+_PROVISION = (
+    "give it one: hushmeter provision --driver NAME ...; if it has one, its firmware is too old: "
+    "hushmeter deploy"
+)
 
 
 def stored(link: Link) -> bytes:

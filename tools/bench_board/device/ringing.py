@@ -9,7 +9,7 @@ import gc
 
 from playing import INTERVAL_S, give_responses, show
 
-from hushfw import meter
+from hushfw import meter, trading
 from hushfw.borrowed import Borrowed
 
 
@@ -20,7 +20,7 @@ def _message_heap():
     gc.collect()
     free = gc.mem_free()
     show("ring: free between messages", "bytes", [free])
-    with Borrowed(*meter._RING):
+    with Borrowed(*trading._RING):
         gc.collect()
         show("ring: modules while one is handled", "bytes", [free - gc.mem_free()])
 

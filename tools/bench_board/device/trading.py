@@ -13,7 +13,7 @@ import time
 
 from playing import INTERVAL_S, give_responses, show
 
-from hushfw import meter
+from hushfw import meter, trading
 from hushfw.borrowed import Borrowed
 from hushfw.core import market, market_shares, masking
 
@@ -84,7 +84,7 @@ def show_loaded():
     for name in ("responses", "market_ask", "market_totals"):
         gc.collect()
         free = gc.mem_free()
-        with Borrowed(*meter._TRADES[name]):
+        with Borrowed(*trading._MODULES[name]):
             gc.collect()
             show("modules for " + name, "bytes", [free - gc.mem_free()])
 
