@@ -25,7 +25,7 @@ SETTLING = 0.2
 """The trend leaves out this share of the slots: what a meter allocates once is no leak."""
 
 Look = tuple[int, int, int]
-"""Slots run, the largest free block and all that is free, bytes."""
+"""Slots run, the largest free block, and all that is free after an answer's collection, bytes."""
 
 
 def measure_slots(board: str, members: int, slots: int) -> Rows:
@@ -47,17 +47,13 @@ def look_at(backend: Backend, members: int, slots: int) -> list[Look]:
     with backend.meter(files) as machine:
         meter = Meter(machine, None)
         meter.boot()
-        one_slot(meter, street, day + 1, ahead=True)
-        looks = [_look(meter, 0)]
-        for ran in range(1, slots + 1):
-            one_slot(meter, street, day + 1 + ran, ahead=True)
+        looks = []
+        for ran in range(slots + 1):
+            slot = one_slot(meter, street, day + 1 + ran, ahead=True)
             if ran % every == 0 or ran == slots:
-                looks.append(_look(meter, ran))
+                free = slot.answer_status["free_heap_bytes"]
+                looks.append((ran, meter.largest_free_bytes(), free))
     return looks
-
-
-def _look(meter: Meter, ran: int) -> Look:
-    return ran, meter.largest_free_bytes(), meter.status()["free_heap_bytes"]
 
 
 def trend(looks: Sequence[Look]) -> float:
