@@ -1,5 +1,6 @@
 """The board benchmark runs, names what it measured on, and hides nothing that went wrong."""
 
+import functools
 import io
 import json
 import subprocess
@@ -17,11 +18,13 @@ from hushmeter.errors import HushmeterError
 from tools import flash_day
 from tools.bench_board import show
 from tools.bench_board.backends import make_backend
-from tools.bench_board.figures import Add, Failure, Row, collect
+from tools.bench_board.figures import Add, Failure, Row, Rows, collect
 from tools.bench_board.flash import add_day, add_operations
 from tools.bench_board.life import Meter, enrol, wear
+from tools.bench_board.run import Done, Kept, run_all
 from tools.bench_board.slots import add_looks, trend
 from tools.bench_board.street import SLOT_S, Street
+from tools.bench_board.tasks import Task, tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW_KEYS = {
@@ -34,7 +37,9 @@ ROW_KEYS = {
     "min",
     "max",
     "repeats",
+    "samples",
     "note",
+    "part",
 }
 CASES = {
     "Firmware": {".py", ".mpy", ".py, import", ".mpy, import", ".mpy, stays on the heap"},
@@ -140,6 +145,100 @@ def test_the_figures_say_which_firmware_ran_on_what(tmp_path: Path) -> None:
     assert {"cpus", "python", "packages"} <= set(kept["machine"])
 
 
+def tasks_of(*names: str, minutes: float = 1) -> list[Task]:
+    """Tasks that give one row each, of their own name."""
+    return [Task(name, functools.partial(one_row, name), minutes) for name in names]
+
+
+def one_row(name: str) -> Rows:
+    return collect(name, 12, lambda add: add("Heap", name, "bytes", [1, 2, 4]))
+
+
+def refused() -> Rows:
+    def measure(add: Add) -> None:
+        add("Heap", "before it", "bytes", 7)
+        raise HushmeterError("out of memory")
+
+    return collect("second", None, measure)
+
+
+def kept_in(path: Path, names: list[str], **about: object) -> Kept:
+    return Kept(path, names, {"quick": True, "board": {"firmware": "one"}, **about}, {"cpus": 2})
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_task_is_run_once_and_the_longest_is_begun_first(jobs: int) -> None:
+    work = tasks_of("first", "second") + tasks_of("long", minutes=60)
+    done = list(run_all(work, jobs))
+    assert sorted(part.name for part in done) == ["first", "long", "second"]
+    assert all(part.is_whole and part.rows == one_row(part.name) for part in done)
+    if jobs == 1:
+        assert done[0].name == "long"
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What failed is run again; figures and their order are those of a run in one go."""
+    path, names = tmp_path / "board.json", ["first", "second", "third"]
+    before = kept_in(path, names)
+    first, third = run_all(tasks_of("first", "third"), 1)
+    before.add(third)
+    before.add(first)
+    before.add(Done("second", 1.5, refused()))
+    broken_off = json.loads(path.read_text())
+    assert [part["name"] for part in broken_off["parts"]] == names
+    assert [failure["part"] for failure in broken_off["failures"]] == ["second"]
+
+    after = kept_in(path, names)
+    after.resume()
+    assert [name for name in names if after.has(name)] == ["first", "third"]
+    after.add(next(run_all(tasks_of("second"), 1)))
+    assert after.rows() == [row for name in names for row in one_row(name)]
+    whole = json.loads(path.read_text())
+    assert whole["complete"] is True and whole["failures"] == []
+    assert [row["part"] for row in whole["rows"]] == names
+
+
+def test_a_run_that_is_not_done_says_so(tmp_path: Path) -> None:
+    kept = kept_in(tmp_path / "board.json", ["first", "second"])
+    kept.add(next(run_all(tasks_of("first"), 1)))
+    assert json.loads((tmp_path / "board.json").read_text())["complete"] is False
+
+
+@pytest.mark.parametrize("about", [{"quick": False}, {"board": {"firmware": "another"}}])
+def test_figures_of_another_firmware_are_not_taken_over(
+    about: dict[str, object], tmp_path: Path
+) -> None:
+    kept_in(tmp_path / "board.json", ["first"]).write()
+    before = (tmp_path / "board.json").read_bytes()
+    with pytest.raises(HushmeterError, match="another firmware"):
+        kept_in(tmp_path / "board.json", ["first"], **about).resume()
+    assert (tmp_path / "board.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": 1}', "\x00"])
+def test_a_file_that_holds_no_run_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(text)
+    with pytest.raises(HushmeterError, match="holds no run") as refusal:
+        kept_in(path, ["first"]).resume()
+    assert "--resume" in str(refusal.value.hint)
+    path.unlink()
+    with pytest.raises(HushmeterError, match="holds no run"):
+        kept_in(path, ["first"]).resume()
+
+
+def test_every_task_has_a_name_of_its_own() -> None:
+    for quick in (False, True):
+        names = [task.name for task in tasks("unix", (12, 100, 1000), quick)]
+        assert len(set(names)) == len(names)
+
+
+def test_resuming_without_a_run_ends_with_a_hint(tmp_path: Path) -> None:
+    done = bench("--board", "unix", "--quick", "--resume", out=tmp_path / "board.json")
+    assert done.returncode == 2
+    assert "run it without --resume" in done.stderr
+
+
 @pytest.mark.parametrize("sizes", ["12,x", "3", "1001", "12,-4"])
 def test_a_street_of_no_possible_size_is_refused(sizes: str, tmp_path: Path) -> None:
     done = bench("--board", "unix", "--members", sizes, out=tmp_path / "board.json")
@@ -149,7 +248,7 @@ def test_a_street_of_no_possible_size_is_refused(sizes: str, tmp_path: Path) -> 
 
 def test_an_unknown_board_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     done = bench("--board", "nonsense", out=tmp_path / "board.json")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nonsense" in done.stderr and "unix" in done.stderr
 
 

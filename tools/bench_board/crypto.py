@@ -11,7 +11,7 @@ import contextlib
 import json
 import tempfile
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from hil.twin import Twin
@@ -30,6 +30,7 @@ from tools.bench_board.street import METER_ID, NAME, Street
 
 CURVES, PAILLIER = "Curves and noise", "Paillier"
 ASSEMBLER, BIG_INTEGERS = "assembler", "big integers"
+CURVE_ACTIONS, NOISE = ("X25519", "Ed25519 signature", "Ed25519 verification"), "noise share"
 EXPONENTS = {2048: (256, 1024), 3072: (256, 1536)}
 EXTRAPOLATED = "extrapolated from 16 squares and 16 products"
 EXTRAPOLATED_POW = "extrapolated from 32 bits of pow"
@@ -81,18 +82,16 @@ def add_all(topic: str, found: Figures, form: Form, names: list[str], add: Add, 
             add(topic, f"{name}, peak heap, {form.name}", "bytes", found[peak][1])
 
 
-def measure_curves(board: str, is_fast: bool, quick: bool) -> Rows:
-    """X25519, Ed25519 and a share of noise."""
+def measure_curves(board: str, is_fast: bool, quick: bool, names: tuple[str, ...]) -> Rows:
+    """Those of X25519, Ed25519 and a share of noise that are named."""
 
     def measure(add: Add) -> None:
         backend = make_backend(board)
         form = form_of(backend, is_fast)
         repeats, shares = (1, 5) if quick else (3, 100)
-        found = run(backend, form, f"curves({repeats}, {shares}, {not quick})", {})
-        names = ["X25519", "Ed25519 signature", "Ed25519 verification"]
-        add_all(CURVES, found, form, names, add, "")
-        if is_fast or not has_assembler(board):
-            add_all(CURVES, found, form, ["noise share"], add, "N = 100, exact sampler")
+        found = run(backend, form, f"curves({names}, {repeats}, {shares}, {not quick})", {})
+        add_all(CURVES, found, form, [*CURVE_ACTIONS], add, "")
+        add_all(CURVES, found, form, [NOISE], add, "N = 100, exact sampler")
 
     return collect("curves and noise", None, measure)
 
@@ -207,14 +206,3 @@ def with_a_pool(backend: Backend, members: int) -> dict[str, bytes]:
             while not Path(pool.CHECKED_FILE).exists():
                 twin._endpoint.pool.step()
         return twin.files()
-
-
-def parts(board: str, quick: bool, members: int) -> list[partial[Rows]]:
-    """What can be measured side by side."""
-    forms = [True, False] if has_assembler(board) else [False]
-    if quick:
-        del forms[1:]
-    found = [partial(measure_curves, board, is_fast, quick) for is_fast in forms]
-    for bits in (2048,) if quick else (2048, 3072):
-        found += [partial(measure_paillier, board, bits, is_fast, quick) for is_fast in forms]
-    return [*found, partial(measure_loaded, board, members)]

@@ -49,8 +49,17 @@ class Row:
             "min": min(self.samples),
             "max": max(self.samples),
             "repeats": len(self.samples),
+            "samples": list(self.samples),
             "note": self.note,
         }
+
+    @staticmethod
+    def from_json(kept: dict[str, Any]) -> Row:
+        """The row that :meth:`as_json` has written; ``KeyError`` where a part of it is missing."""
+        samples = tuple(float(sample) for sample in kept["samples"])
+        members = None if kept["members"] is None else int(kept["members"])
+        texts = (str(kept[name]) for name in ("topic", "case", "unit"))
+        return Row(*texts, samples, members, str(kept["note"]))
 
 
 @dataclass(frozen=True)

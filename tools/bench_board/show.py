@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Self
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -81,3 +81,31 @@ def board_line(facts: dict[str, Any]) -> Text:
         f"firmware {facts['firmware']['version']} (sha256 {facts['firmware']['sha256'][:16]})\n",
         style="dim",
     )
+
+
+class Progress:
+    """Which parts are done, a line for each, and how many are not."""
+
+    def __init__(self, console: Console, count: int, done: int) -> None:
+        self._console = console
+        self._count = count
+        self._done = done
+        self._status = console.status(self._left())
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._status.stop()
+
+    def _left(self) -> str:
+        return f"measuring, {self._done} of {self._count} parts done"
+
+    def ended(self, name: str, took_s: float, is_whole: bool) -> None:
+        """One more part came to its end."""
+        self._done += 1
+        failed = "" if is_whole else ", failed"
+        line = f"{self._done:3} of {self._count}  {name}, {took_s:,.0f} s{failed}"
+        self._console.print(Text(line, style="dim"))
+        self._status.update(self._left())

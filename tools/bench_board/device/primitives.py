@@ -1,21 +1,29 @@
 """Times curves, noise and Paillier at a board's prompt, and finds the heap that each needs.
 
-    curves(repeats, shares, with_heap)
+    curves(names, repeats, shares, with_heap)       the names are those of its actions
     paillier_with(bits, exponent_bits, repeats, with_heap)      key.bin and comb-BITS.bin are there
     everything()                                                a meter with a pool, enrolled here
 
 Each prints lines: a name, a tab, a unit, a tab, and samples separated by blanks. A peak is found by
 filling the heap until an action fails: the least free bytes with which it does not, a quarter of a
 KiB fine. What an action leaves behind is not in it, nor are the modules.
+
+On a full heap nearly every allocation collects, and a long action would take hours. So the heap is
+full only in some of the stretches between two pace points: the first and the last ones and every
+sixteenth of the others, whose loops repeat what they allocate.
 """
 
 import gc
 import os
 import time
 
+from hushfw.core import pace
+
 _GRAIN_BYTES = 256
-_BLOCK_BYTES = 512
+_BLOCKS_BYTES = 512, 32
+_EASE_BYTES = 4096
 _LINK_BYTES = 48  # of a ballast's block: a tuple of two and the array's head, in blocks of 16
+_END_STRETCHES, _EACH_STRETCH = 8, 16
 _TIMED = 16
 
 
@@ -38,29 +46,26 @@ def measure(name, repeats, action, with_heap, short=None):
 
 
 def peak_bytes(action):
+    counted = Points()
+    counted.during(action)
     high = 2 * _GRAIN_BYTES
-    while not works_with(high, action):
+    while not works_with(high, action, counted.points):
         high *= 2
     low = high >> 1
     while high - low > _GRAIN_BYTES:
         middle = (low + high) >> 1
-        if works_with(middle, action):
+        if works_with(middle, action, counted.points):
             high = middle
         else:
             low = middle
     return high
 
 
-def works_with(free_bytes, action):
-    gc.collect()
+def works_with(free_bytes, action, points):
     ballast = None
     try:
-        for block in (_BLOCK_BYTES, 32):
-            # Asking how much is free goes through the whole heap, so it is not asked at each block.
-            left = (gc.mem_free() - free_bytes) // (block + _LINK_BYTES) - 1
-            for _ in range(left):
-                ballast = (bytearray(block), ballast)
-        action()
+        ballast = Ballast(free_bytes, points)
+        ballast.during(action)
     except MemoryError:
         return False
     finally:
@@ -69,12 +74,62 @@ def works_with(free_bytes, action):
     return True
 
 
+class Points:
+    """Counts an action's pace points."""
+
+    def __init__(self):
+        self.points = 0
+
+    def during(self, action):
+        before = pace.install(self.pass_one)
+        try:
+            action()
+        finally:
+            pace.install(before)
+
+    def pass_one(self):
+        self.points += 1
+
+
+class Ballast(Points):
+    """Leaves so much of the heap as it is now, and some more outside the stretches chosen."""
+
+    def __init__(self, free_bytes, points):
+        super().__init__()
+        self._last = points
+        gc.collect()
+        left = gc.mem_free() - free_bytes
+        self._held = held(left - _EASE_BYTES)
+        self._eased = held(_EASE_BYTES)
+
+    def pass_one(self):
+        super().pass_one()
+        self._eased = None
+        ends = min(self.points, self._last - self.points)
+        if ends < _END_STRETCHES or not self.points % _EACH_STRETCH:
+            # What the action itself holds by now is beside it.
+            gc.collect()
+            self._eased = held(_EASE_BYTES)
+
+
+def held(size):
+    """Blocks that take so much of the heap; MemoryError where it does not have them."""
+    ballast = None
+    for block in _BLOCKS_BYTES:
+        # Asking how much is free goes through the whole heap, so it is not asked at each block.
+        count = size // (block + _LINK_BYTES) - 1
+        for _ in range(count):
+            ballast = bytearray(block), ballast
+        size -= max(0, count) * (block + _LINK_BYTES)
+    return ballast
+
+
 def drain(steps):
     for _ in steps:
         pass
 
 
-def curves(repeats, shares, with_heap):
+def curves(names, repeats, shares, with_heap):
     from hushfw.core import ed25519, noise, x25519
     from hushfw.core.drbg import Drbg
 
@@ -82,17 +137,17 @@ def curves(repeats, shares, with_heap):
     public = ed25519.public_key(secret)
     signature = ed25519.sign(secret, message)
     peer = x25519.public_key(bytes(range(1, 33)))
-    measure("X25519", repeats, lambda: x25519.shared_secret(secret, peer), with_heap)
-    measure("Ed25519 signature", repeats, lambda: ed25519.sign(secret, message), with_heap)
-    measure(
-        "Ed25519 verification",
-        repeats,
-        lambda: ed25519.verify(public, message, signature),
-        with_heap,
-    )
     random = Drbg(bytes(range(48)))
-    # N = 100 homes of 10 kW, slots of 600 s, epsilon 1, a tenth missing and one that colludes.
-    measure("noise share", shares, lambda: noise.share(random, 89, 1667, 1), with_heap)
+    actions = {
+        "X25519": lambda: x25519.shared_secret(secret, peer),
+        "Ed25519 signature": lambda: ed25519.sign(secret, message),
+        "Ed25519 verification": lambda: ed25519.verify(public, message, signature),
+        # N = 100 homes of 10 kW, slots of 600 s, epsilon 1, a tenth missing and one that colludes.
+        "noise share": lambda: noise.share(random, 89, 1667, 1),
+    }
+    for name in names:
+        count = shares if name == "noise share" else repeats
+        measure(name, count, actions[name], with_heap)
 
 
 def paillier_with(bits, exponents, repeats, with_heap):
