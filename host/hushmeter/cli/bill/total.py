@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _HOME = click.option(
     "--home", "folder", required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The home's own folder, which remembers what was opened. Keep it.",
+    help="The home's own folder, which remembers what was opened: make it once, and keep it. It is "
+    "not made here, since a new one would let the same slots be opened again.",
 )  # fmt: skip
 _KEY = click.option("--key", type=shared.FILE, required=True, help="The household's private key.")
 
