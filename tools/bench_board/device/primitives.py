@@ -22,7 +22,6 @@ from hushfw.core import pace
 _GRAIN_BYTES = 256
 _BLOCKS_BYTES = 512, 32
 _EASE_BYTES = 4096
-_LINK_BYTES = 48  # of a ballast's block: a tuple of two and the array's head, in blocks of 16
 _END_STRETCHES, _EACH_STRETCH = 8, 16
 _TIMED = 16
 
@@ -115,13 +114,23 @@ class Ballast(Points):
 def held(size):
     """Blocks that take so much of the heap; MemoryError where it does not have them."""
     ballast = None
-    for block in _BLOCKS_BYTES:
+    for block, cost in COSTS_BYTES:
         # Asking how much is free goes through the whole heap, so it is not asked at each block.
-        count = size // (block + _LINK_BYTES) - 1
-        for _ in range(count):
+        for _ in range(size // cost):
             ballast = bytearray(block), ballast
-        size -= max(0, count) * (block + _LINK_BYTES)
+        size %= cost
     return ballast
+
+
+def cost_of(block):
+    """What a block of ballast takes, with its head and the pair that holds it."""
+    gc.collect()
+    before = gc.mem_free()
+    ballast = bytearray(block), None
+    return before - gc.mem_free() if ballast else 0
+
+
+COSTS_BYTES = [(block, cost_of(block)) for block in _BLOCKS_BYTES]
 
 
 def drain(steps):
