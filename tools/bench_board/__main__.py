@@ -104,6 +104,7 @@ def main(
     except KeyboardInterrupt:
         console.print(f"broken off; {out} has what is done: go on with --resume")
         raise
+    kept.write()
     if as_json:
         click.echo(kept.text())
     else:
