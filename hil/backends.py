@@ -192,17 +192,18 @@ class UnixBoard:
     def require(facts: boards.Board) -> None:
         """Raise what is missing to run it."""
         find_micropython()
+        compile_files({"empty.py": b""}, facts)
 
     def __init__(self, facts: boards.Board) -> None:
         self.name = facts.name
         self.facts = facts
         self.capabilities = frozenset[str](facts.capabilities)
         self.numbers: dict[str, Any] = {}
-        self.deployed: Mapping[str, bytes] = {
-            name: path.read_bytes() for name, path in firmware_files().items()
-        }
+        self.deployed: Mapping[str, bytes] = firmware_for(facts)
         self._interpreter = find_micropython().path
         self._folder = tempfile.TemporaryDirectory(prefix="hushmeter-hil-")
+        self._firmware = Path(self._folder.name, "firmware")
+        write_folder(self._firmware, scripts_for(facts))
         self._count = 0
         self._meter: UnixMeter | None = None
 
@@ -210,10 +211,22 @@ class UnixBoard:
         return asked(self)
 
     def execute(self, code: str, timeout_s: float = EXECUTE_TIMEOUT_S) -> str:
-        return self._python("-c", code, timeout_s)
+        command = [str(self._interpreter), "-X", f"heapsize={self.facts.heap.bytes}", "-c", code]
+        done = subprocess.run(
+            command,
+            cwd=self._folder.name,
+            env=micropython_environment([self._firmware]),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if done.returncode:
+            raise GuestError(done.stdout + done.stderr)
+        return done.stdout
 
     def run_script(self, path: Path, timeout_s: float = SCRIPT_TIMEOUT_S) -> list[str]:
-        return self._python(str(path), None, timeout_s).splitlines()
+        return self.execute(f"import {path.stem}", timeout_s).splitlines()
 
     def boot(
         self, files: Mapping[str, bytes], *, entropy: Entropy = "os", main: bytes | None = None
@@ -228,7 +241,9 @@ class UnixBoard:
         if main is not None:
             script = storage.with_suffix(".py")
             script.write_bytes(main)
-        self._meter = UnixMeter(storage, script=script, interpreter=self._interpreter)
+        self._meter = UnixMeter(
+            storage, script=script, modules=(self._firmware,), interpreter=self._interpreter
+        )
         self._meter.start()
         return self._meter
 
@@ -264,21 +279,6 @@ class UnixBoard:
         if self._meter is not None:
             self._meter.kill()
             self._meter = None
-
-    def _python(self, script: str, code: str | None, timeout_s: float) -> str:
-        command = [str(self._interpreter), "-X", f"heapsize={self.facts.heap.bytes}", script]
-        done = subprocess.run(
-            command if code is None else [*command, code],
-            cwd=self._folder.name,
-            env=micropython_environment([DEVICE_SCRIPTS]),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if done.returncode:
-            raise GuestError(done.stdout + done.stderr)
-        return done.stdout
 
 
 class EmulatedBoard:

@@ -11,7 +11,7 @@ from hushfw.links.stdio import Stdio
 from hushfw.port import ticks_diff, ticks_ms
 
 # What takes a board longest to load, each with what it imports: the watchdog is fed in between.
-_PIECES = ("endpoint", "core.roster", "core.masking", "enrolment", "core.battery", "slots")
+PIECES = ("endpoint", "core.roster", "core.masking", "enrolment", "slots")
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
 
 def _serve_meter(link, board_life, began_ms):
     memory.pack()
-    for name in _PIECES:
+    for name in PIECES:
         __import__("hushfw." + name)
         board_life.feed()
     from hushfw import meter, serve

@@ -8,8 +8,9 @@ boot or an enrolment needs is borrowed:
 
 The last module is what one gets. What it imports is borrowed with it, and may be listed before it,
 so that samples can be taken between two of them. A module that was loaded before stays after, so
-borrowing nests. An object of a borrowed module's class keeps what it needs of it, and nothing else
-may be kept.
+borrowing nests. With `alone` only the modules that are named go, and what they imported stays: so
+does the controller's own module, but not what chose it. An object of a borrowed module's class
+keeps what it needs of it, and nothing else may be kept.
 
 When memory runs out in the middle of loading, what was loaded goes and MemoryError is raised, so
 borrow before anything is changed: then the refusal that it becomes leaves everything as it was.
@@ -32,8 +33,9 @@ def _since(before):
 
 
 class Borrowed:
-    def __init__(self, *names):
+    def __init__(self, *names, alone=False):
         self._names = names
+        self._alone = alone
         self._loaded = []
 
     def __enter__(self):
@@ -47,7 +49,7 @@ class Borrowed:
                 path = "hushfw." + name
                 if path not in before:
                     __import__(path)
-            self._loaded = _since(before)
+            self._loaded = self._lent(before)
         except BaseException:
             # A module that is half loaded may be among them; it must not be found again.
             gc.collect()
@@ -55,6 +57,12 @@ class Borrowed:
             self._give_back()
             raise
         return sys.modules[path]
+
+    def _lent(self, before):
+        if not self._alone:
+            return _since(before)
+        paths = ["hushfw." + name for name in self._names]
+        return [path for path in paths if path not in before]
 
     def __exit__(self, kind, error, trace):
         self._give_back()
@@ -66,7 +74,7 @@ class Borrowed:
             gc.collect()
             for path in self._loaded:
                 package, name = path.rsplit(".", 1)
-                if hasattr(sys.modules[package], name):
+                if hasattr(sys.modules.get(package), name):
                     delattr(sys.modules[package], name)
             gc.collect()
         self._loaded = []

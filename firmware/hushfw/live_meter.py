@@ -3,8 +3,6 @@
 What it sends leaves at fixed times, see `quiet`.
 """
 
-import gc
-
 from hushfw import sensing
 from hushfw.borrowed import Borrowed
 from hushfw.clock import Clock, Wait
@@ -152,8 +150,6 @@ class LiveMeter(Meter):
         }
 
     def _on_status_request(self, fields, out):
-        # What is free before a collection tells how much was drawn.
-        gc.collect()
         name, figures = super()._on_status_request(fields, out)
         return name, self._told_abroad(figures)
 

@@ -13,7 +13,7 @@ import json
 
 from hushfw import generator, journal, port, store
 from hushfw.borrowed import Borrowed
-from hushfw.core import battery, frame, messages, pace
+from hushfw.core import frame, messages, pace
 from hushfw.core.drbg import SEED, Drbg
 from hushfw.core.errors import HushError
 from hushfw.core.roster import MAX_START_S
@@ -23,7 +23,8 @@ from hushfw.enrolment import Enrolment
 from hushfw.keyring import IDENTITY, Identity
 from hushfw.slots import Slots
 
-_CONFIG = ("core.rules", "core.config")
+_BATTERY = ("core.battery.settings", "core.battery")
+_CONFIG = ("core.rules",) + _BATTERY + ("core.config",)
 _ROUNDS = {"report": messages.REPORT_ROUND, "answer": messages.ANSWER_ROUND}
 
 
@@ -275,8 +276,9 @@ class Meter(Endpoint):
     def _make_controller(self, step_s):
         wanted = self._config["controller"]
         export = int(self._config["driver"]["export"])
-        settings = battery.from_config(wanted, step_s, export, store.read)
-        return battery.make(wanted["name"], settings, self._chance)
+        with Borrowed(*_BATTERY, alone=True) as battery:
+            settings = battery.from_config(wanted, step_s, export, store.read)
+            return battery.make(wanted["name"], settings, self._chance)
 
     def wait_ms(self):
         return 0 if self._busy else super().wait_ms()
@@ -398,6 +400,8 @@ class Meter(Endpoint):
         return self._enrolled().resend(fields["epoch"], fields["slot"], fields["round"])
 
     def _on_status_request(self, fields, out):
+        # What is free before a collection means nothing, and may tell how much was drawn.
+        gc.collect()
         slots = self._slots
         timed = slots and self._config["fixed_seed"]
         return "status", {

@@ -32,7 +32,10 @@ _VERDICTS = ("bad_key", "bad_table")
 
 
 class Pool:
-    """Entries for one key. makes() -> steps that leave the next entry in `number`."""
+    """Entries for one key. makes() -> steps that leave the next entry in `number`.
+
+    That machine encrypts, too: an entry that is half made is set aside for so long.
+    """
 
     def __init__(self, key, number, makes, count, waits):
         self._key = key
@@ -42,7 +45,6 @@ class Pool:
         self._entries = [bytearray(2 * key.size) for _ in range(count)]
         self._ready = 0
         self._running = None
-        self._machine = Accumulator(key.n, key.size)
 
     def __repr__(self):
         return "Pool(%d of %d)" % (self._ready, len(self._entries))
@@ -80,12 +82,15 @@ class Pool:
         paillier.check_plaintext(self._key, m)
         if not self._ready:
             self._refill()
+        aside = self._number.set_aside() if self._running is not None else None
         self._ready -= 1
         entry = self._entries[self._ready]
         try:
-            return paillier.encrypt(self._key, self._machine, entry, m)
+            return paillier.encrypt(self._key, self._number, entry, m)
         finally:
             _erase(entry)
+            if aside is not None:
+                self._number.take_back(aside)
 
     def _refill(self):
         if not self._waits:

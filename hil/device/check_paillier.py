@@ -1,15 +1,15 @@
 """Paillier inside the interpreter at hand: powers, encryption, packing, the pool, and refusals."""
 
 import sys
-from binascii import hexlify
+from binascii import hexlify, unhexlify
 
 import ciphertexts
 import vectors_paillier as vectors
 from hushfw_checks import expect, refuses, run
 
-from hushfw.core import paillier
+from hushfw.core import divisor, paillier
 from hushfw.core import paillier_proof as proof
-from hushfw.core.drbg import Drbg
+from hushfw.core.drbg import Drbg, Tape
 from hushfw.core.packing import Packing
 from hushfw.core.pairs import Accumulator, PureAccumulator, PureResidue, Residue, to_bytes
 from hushfw.pool import Pool
@@ -62,7 +62,7 @@ def check_the_common_divisor_in_use_is_the_definition():
     random = Drbg(bytes(range(48)))
 
     def agree(a, b):
-        expect(paillier.common_divisor(a, b), paillier.gcd(a, b), "of %d and %d" % (a, b))
+        expect(divisor.common_divisor(a, b), divisor.gcd(a, b), "of %d and %d" % (a, b))
 
     for turn in range(ROUNDS):
         bits = (1, 16, 17, 28, 31, 32, 33, 48, 64, 300, 700)[turn % 11]
@@ -181,6 +181,29 @@ def check_the_pool_uses_an_entry_once_and_waits_or_fails():
             refuses("pool_empty", pool.encrypt, 0)
         refuses("overflow", pool.encrypt, known.n)
         expect(repr(pool), "Pool(0 of 2)")
+
+
+def check_an_encryption_in_the_middle_of_an_entry_leaves_both_right():
+    """Opened by the number that is known here: h_s^a of a known a, alone and interrupted."""
+    known = ciphertexts.key()
+    exponent = unhexlify(vectors.EXPONENT)
+
+    def entries(encrypted_after):
+        comb = ciphertexts.open_comb(ciphertexts.table())
+        random = Tape(3 * exponent)
+        pool = Pool(known, comb.number, lambda: paillier.comb_steps(comb, random), 2, False)
+        while not len(pool):
+            pool.step()
+        for _ in range(encrypted_after):
+            pool.step()
+        found = [pool.encrypt(5)]
+        while pool.step():
+            pass
+        return found + [pool.encrypt(5), pool.encrypt(5)]
+
+    wanted = ciphertexts.by_comb(5)
+    for encrypted_after in (0, 3, 8):
+        expect(entries(encrypted_after), [wanted] * 3, "after %d steps" % encrypted_after)
 
 
 run(globals())

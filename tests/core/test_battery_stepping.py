@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hushfw.core import battery
+from hushfw.core.battery.settings import Given
 from hushfw.core.battery.stepping import LazyStepping2, RandomCharging
 from hushfw.core.drbg import Tape
 from hushfw.core.errors import HushError
@@ -230,7 +231,7 @@ def test_the_test_of_random_charging_catches_a_fair_coin_and_a_coin_of_the_whole
         def below(self, n: int) -> int:
             return 0 if self.controller.coins.below(2) else n - 1
 
-    fair = Fair(BATTERY, None)
+    fair = Fair(Given("rc", BATTERY), None)
     fair.coins = SeededSource(1)
     assert misfit(fair) < FALSE_ALARM
 
@@ -242,7 +243,9 @@ def test_the_test_of_random_charging_catches_a_fair_coin_and_a_coin_of_the_whole
             self.limits.low = low
             return int(self._guarded(demand_w, wish, 0, 1)) * self.beta_w
 
-    assert misfit(Whole(BATTERY | {"minimum_ws": 400000}, SeededSource(2))) < FALSE_ALARM
+    assert (
+        misfit(Whole(Given("rc", BATTERY | {"minimum_ws": 400000}), SeededSource(2))) < FALSE_ALARM
+    )
 
 
 def test_random_charging_draws_once_in_every_step_and_exactly_over_the_usable_charge() -> None:
@@ -261,7 +264,7 @@ def test_the_energy_oracle_notices_a_controller_without_the_guard() -> None:
             self._draw(demand_w, level * self.beta_w)
             return level
 
-    controller = NoGuard(BATTERY, Counted())
+    controller = NoGuard(Given("ls2", BATTERY), Counted())
     controller.restore((BATTERY["capacity_ws"], 1))
     controller.step(100)
     assert controller.charge_ws > BATTERY["capacity_ws"]

@@ -152,6 +152,29 @@ def test_a_cleared_machine_holds_nothing_of_its_numbers(kind: type) -> None:
             assert not any(value), name
 
 
+@pytest.mark.parametrize("kind", [PureAccumulator, AsmAccumulator, PureResidue, AsmResidue])
+def test_a_number_that_was_set_aside_goes_on_where_it_was(kind: type) -> None:
+    chance = random.Random(4)
+    for _ in range(30):
+        n = modulus_of(32, chance)
+        first, other = (pair(n, 32, chance)[: 32 * kind.PARTS] for _ in range(2))
+        MEMORY.forget()
+        alone, number = kind(n, 32), kind(n, 32)
+        for each in (alone, number):
+            each.load(first)
+            each.square()
+        aside = number.set_aside()
+        number.load(other)
+        number.multiply(first)
+        number.clear()
+        number.take_back(aside)
+        for each in (alone, number):
+            each.multiply(other)
+        assert number.value() == alone.value()
+        if kind in (AsmAccumulator, AsmResidue):
+            assert not any(aside[0])
+
+
 @pytest.mark.parametrize("kind", [AsmAccumulator, AsmResidue])
 def test_which_instructions_run_does_not_depend_on_the_numbers(kind: type) -> None:
     chance = random.Random(5)

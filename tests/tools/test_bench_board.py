@@ -54,7 +54,7 @@ CASES = {
     "Answer": {"announcement to answer"},
     "Both rounds": {"report and answer", "report and answer, masks ahead"},
     "Free heap": {
-        "after boot, not collected",
+        "after boot",
         "after enrolment",
         "after a report",
         "largest block, after an answer",

@@ -18,6 +18,7 @@ from hushmeter.assets import firmware_files
 from hushmeter.devices.boards import Board, load_board
 from hushmeter.devices.bytecode import STAY_SOURCE, compile_files
 from hushmeter.devices.images import find_image
+from hushmeter.devices.shortening import firmware_table, shorten
 from hushmeter.emulate.interpreter import find_micropython
 from hushmeter.emulate.meters import EmulatedMeter
 from hushmeter.emulate.pico import EmulatedPico
@@ -86,8 +87,9 @@ def modules(files: Files) -> dict[str, bytes]:
 
 
 def script(name: str) -> dict[str, bytes]:
-    """A script of the folder ``device`` as a file of the board."""
-    return {f"{name}.py": (DEVICE_SCRIPTS / f"{name}.py").read_bytes()}
+    """A script of the folder ``device`` as a file of a board whose firmware is compiled."""
+    source = (DEVICE_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
+    return {f"{name}.py": shorten(source, firmware_table()).encode()}
 
 
 def make_backend(name: str) -> Backend:

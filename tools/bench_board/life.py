@@ -118,7 +118,7 @@ def measure_life(board: str, members: int, provisioned: bool, quick: bool) -> Ro
             meter = Meter(machine, backend.facts.flash)
             hello = meter.boot()
             add(START, "first boot to hello", "s", hello.took_s, note=note)
-            add(HEAP, "after boot, not collected", "bytes", meter.status()["free_heap_bytes"])
+            add(HEAP, "after boot", "bytes", meter.status()["free_heap_bytes"])
             enrol(meter, street, hello.reply.fields["public_key"], add)
             slots = [one_slot(meter, street, slot + 1) for slot in range(slots_today)]
             if row_s == ROW_S:

@@ -17,7 +17,7 @@ the bits of n hides as much as the assumption of the cryptosystem says; shorter 
 more) rest on a stronger assumption. Nothing here decrypts.
 """
 
-from hushfw.core import pace, powers
+from hushfw.core import powers
 from hushfw.core.errors import HushError
 from hushfw.core.pairs import to_bytes
 
@@ -52,29 +52,6 @@ class PublicKey:
 
     def __repr__(self):
         return "PublicKey(%d bits)" % (8 * self.size)
-
-
-def gcd(a, b):
-    turn = 0
-    while b:
-        a, b = b, a % b
-        turn += 1
-        if not turn & 15:
-            pace.point()
-    return a
-
-
-def _chosen():
-    try:
-        from hushfw.core.euclid_viper import gcd as fast
-    except (ImportError, SyntaxError, ValueError):
-        # No such compiler, or bytecode for another machine.
-        return gcd
-    a, b = 3 * (1 << 211) - 3 * 98765, 6 * (1 << 190) + 3 * 4321
-    return fast if fast(a, b) == gcd(a, b) and fast(a, 7 * a) == a else gcd
-
-
-common_divisor = _chosen()
 
 
 def naive_steps(key, number, random):
@@ -118,6 +95,8 @@ def check_ciphertext(key, data):
             "bad_ciphertext",
             "a ciphertext has %d bytes; it must have %d" % (len(data), 2 * key.size),
         )
+    from hushfw.core.divisor import common_divisor
+
     number = int.from_bytes(data, "big")
     if not 0 < number < key.n * key.n:
         raise HushError("bad_ciphertext", "a ciphertext is out of range; it is from 1 to n^2 - 1")

@@ -21,8 +21,9 @@ milliseconds. Big integers serve for what is public anyway.
 import struct
 
 from hushfw.core import powers
+from hushfw.core.divisor import common_divisor
 from hushfw.core.errors import HushError
-from hushfw.core.paillier import LEAST_FACTOR, PublicKey, common_divisor
+from hushfw.core.paillier import LEAST_FACTOR, PublicKey
 from hushfw.core.pairs import Accumulator, Residue, to_bytes
 from hushfw.port import sha256
 

@@ -20,6 +20,11 @@ machine may stay in its own form, which is any bytes of the same length:
     a.resume(kept)
     a.multiply_kept(kept)
 
+In the middle of a power the machine can serve for something else:
+
+    aside = a.set_aside()
+    a.take_back(aside)
+
 The Pure classes say what each means, on Python's integers. `pairs_armv6m` does it in assembler
 (Montgomery's multiplication), and is used where the interpreter takes it and a few products come
 out right. Big integers take a time that depends on them; the assembler's does not.
@@ -61,6 +66,13 @@ class PureResidue:
 
     def multiply_kept(self, kept):
         self.multiply(kept)
+
+    def set_aside(self):
+        """The number as it is, for one `take_back` after something else was done here."""
+        return self._number
+
+    def take_back(self, aside):
+        self._number = aside
 
     def prepare(self, times):
         """What can be made before a walk of so many squares and products; yields between pieces."""

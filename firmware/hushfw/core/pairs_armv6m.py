@@ -525,6 +525,14 @@ class AsmResidue:
         self._bring_to(1)
         return bytearray(self._now)
 
+    def set_aside(self):
+        return bytearray(self._now), self._power
+
+    def take_back(self, aside):
+        data, self._power = aside
+        self._now[:] = data
+        data[:] = bytes(len(data))
+
     def _bring_to(self, power):
         if self._power != power:
             self.multiply(self._correction(power + 1 - self._power))

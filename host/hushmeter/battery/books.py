@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hushfw.core.battery.limits import Limits
+from hushfw.core.battery.settings import Given
 from hushmeter.errors import HushmeterError
 
 Watts = NDArray[np.int64]
@@ -51,7 +52,7 @@ class Units:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Units:
         """Of the battery that these settings of a controller describe."""
-        limits = Limits(dict(settings))
+        limits = Limits(Given("none", settings))
         return cls(limits.unit, limits.up, limits.down)
 
 

@@ -13,7 +13,7 @@ started = time.ticks_us()
 from hushfw import app, memory  # noqa: E402
 
 memory.pack()
-for name in app._PIECES:
+for name in app.PIECES:
     __import__("hushfw." + name)
 
 from hushfw import meter, serve  # noqa: E402, F401

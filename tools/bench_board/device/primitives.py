@@ -17,7 +17,7 @@ import gc
 import os
 import time
 
-from hushfw.core import pace
+from hushfw.core import frame, pace
 
 _GRAIN_BYTES = 256
 _BLOCKS_BYTES = 512, 32
@@ -235,6 +235,7 @@ def time_naive(key, machine, random, with_heap):
 
 
 def everything():
+    """A meter with a full pool after a slot, whose messages are in a file."""
     from hushfw import memory, meter
 
     memory.pack()
@@ -242,6 +243,16 @@ def everything():
     memory.unpack()
     while booted.pool.step():
         pass
+    kinds = []
+    with open("slot.bin", "rb") as file:
+        head = file.read(3)
+        while head:
+            payload = file.read(head[1] << 8 | head[2])
+            for data in booted.receive(head[0], len(kinds), payload):
+                kinds.append(frame.decode_body(data[1:-1])[0])
+            head = file.read(3)
+    show("replies", "messages", kinds)
+    show("entries", "entries", [len(booted.pool)])
     gc.collect()
     show("free", "bytes", [gc.mem_free()])
     show("largest", "bytes", [memory.largest_free_bytes()])

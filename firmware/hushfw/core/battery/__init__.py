@@ -33,7 +33,7 @@ stepping and of tables begin at 0, and nill's recovery has no meaning below it.
     230
 """
 
-from hushfw.core.battery.settings import check_names, from_config, refuse
+from hushfw.core.battery.settings import Given, check_names, from_config, refuse
 
 __all__ = ["CONTROLLERS", "EXPORTING", "from_config", "make"]
 
@@ -68,4 +68,4 @@ def make(name, settings, source):
         refuse("controller %s needs demand >= 0; export must be 0" % name)
     check_names(name, settings)
     path = "hushfw.core.battery." + _FAMILIES[name]
-    return __import__(path, None, None, ("MAKERS",)).MAKERS[name](settings, source)
+    return __import__(path, None, None, ("MAKERS",)).MAKERS[name](Given(name, settings), source)

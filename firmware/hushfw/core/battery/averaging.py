@@ -25,20 +25,20 @@ draw before, or NOTHING_YET. sum is at most 2^30 * 10^8 < 2^57.
 """
 
 from hushfw.core.battery.controller import NOTHING_YET, Controller
-from hushfw.core.battery.settings import MEAN, MOST_DEMAND_W, SMOOTH, read, refuse
+from hushfw.core.battery.settings import MOST_DEMAND_W
 
 
 class Averaging(Controller):
     """Keeps the mean."""
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         limits = self.limits
         limits.check_usable_for_a_watt()
-        self.mean_mw = read(settings, MEAN, "mean_mw")
-        self.mean_steps = read(settings, MEAN, "mean_steps")
+        self.mean_mw = given.read("mean_mw")
+        self.mean_steps = given.read("mean_steps")
         if self.mean_mw is not None and self.mean_mw < 0 and not limits.export:
-            refuse("mean_mw is %d; without export it must be 0 or more" % self.mean_mw)
+            given.refuse("mean_mw is %d; without export it must be 0 or more" % self.mean_mw)
         self.sum_w = 0
         self.count = 0
 
@@ -66,8 +66,8 @@ class HoldMean(Averaging):
     wanted = ", the draw before, sum and count of the mean"
     memory_size = 3
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         self.previous_w = NOTHING_YET
 
     def _step(self, demand_w):
@@ -96,11 +96,11 @@ class Smooth(Averaging):
     wanted = ", sum and count of the mean"
     memory_size = 2
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
-        self.time_constant_s = read(settings, SMOOTH, "time_constant_s")
+    def __init__(self, given, source):
+        super().__init__(given, source)
+        self.time_constant_s = given.read("time_constant_s")
         if self.time_constant_s < self.limits.step_s:
-            refuse(
+            given.refuse(
                 "time_constant_s is %d; it must be the step of %d s or more, else the draw swings"
                 % (self.time_constant_s, self.limits.step_s)
             )

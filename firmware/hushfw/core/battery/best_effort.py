@@ -21,8 +21,8 @@ class BestEffort(Controller):
     wanted = ", the draw before"
     memory_size = 1
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         self.limits.check_usable_for_a_watt()
         self.previous_w = NOTHING_YET
 

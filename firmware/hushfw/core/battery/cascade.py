@@ -10,29 +10,29 @@ State: the first's numbers, then the second's.
 A cascade of cascades is refused; both parts take export or neither does.
 """
 
-from hushfw.core import battery
-from hushfw.core.battery.settings import COMMON, read, refuse
 from hushfw.core.errors import HushError
 
 
-def _part(settings, where, source):
-    wanted = settings.get(where)
+def _part(given, where, source):
+    from hushfw.core import battery
+
+    wanted = given.get(where)
     if not isinstance(wanted, dict) or "name" not in wanted:
-        refuse("%s is missing; a cascade needs an object with a name there" % where)
+        given.refuse("%s is missing; a cascade needs an object with a name there" % where)
     if wanted["name"] == "cascade":
-        refuse("%s is a cascade; two in series is all there is" % where)
+        given.refuse("%s is a cascade; two in series is all there is" % where)
     own = {name: wanted[name] for name in wanted if name != "name"}
-    own["step_s"] = read(settings, COMMON, "step_s")
-    own["export"] = read(settings, COMMON, "export")
+    own["step_s"] = given.read("step_s")
+    own["export"] = given.read("export")
     return battery.make(wanted["name"], own, source)
 
 
 class Cascade:
     name = "cascade"
 
-    def __init__(self, settings, source):
-        self.first = _part(settings, "first", source)
-        self.second = _part(settings, "second", source)
+    def __init__(self, given, source):
+        self.first = _part(given, "first", source)
+        self.second = _part(given, "second", source)
 
     @property
     def charge_ws(self):

@@ -36,8 +36,8 @@ class Controller:
     wanted = ""
     memory_size = 0
 
-    def __init__(self, settings, source):
-        self.limits = Limits(settings)
+    def __init__(self, given, source):
+        self.limits = Limits(given)
         self.charge = self.limits.middle
         self._source = source
 

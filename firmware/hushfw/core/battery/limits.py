@@ -28,7 +28,7 @@ Size: unit, up / step_s and down / step_s are at most 10^6. Then a charge is at 
 3600 s * 10^6 = 7.3e17 units even before it is limited; all below 2^63 = 9.22e18.
 """
 
-from hushfw.core.battery.settings import BATTERY, COMMON, read, refuse
+from hushfw.core.errors import HushError
 
 
 def _gcd(a, b):
@@ -40,32 +40,32 @@ def _gcd(a, b):
 class Limits:
     """low <= charge <= high in units, and two rates."""
 
-    def __init__(self, settings):
-        self.step_s = read(settings, COMMON, "step_s")
-        self.export = read(settings, COMMON, "export")
-        self.charge_rate_w = read(settings, BATTERY, "charge_rate_w")
-        self.discharge_rate_w = read(settings, BATTERY, "discharge_rate_w")
-        self._set_units(settings)
-        self._set_bounds(settings)
+    def __init__(self, given):
+        self.step_s = given.read("step_s")
+        self.export = given.read("export")
+        self.charge_rate_w = given.read("charge_rate_w")
+        self.discharge_rate_w = given.read("discharge_rate_w")
+        self._set_units(given)
+        self._set_bounds(given)
 
-    def _set_units(self, settings):
-        eta_c = read(settings, BATTERY, "charge_efficiency_permille")
-        eta_d = read(settings, BATTERY, "discharge_efficiency_permille")
+    def _set_units(self, given):
+        eta_c = given.read("charge_efficiency_permille")
+        eta_d = given.read("discharge_efficiency_permille")
         common = _gcd(_gcd(1000 * eta_d, eta_c * eta_d), 1000000)
         self.unit = 1000 * eta_d // common
         self.up = eta_c * eta_d // common * self.step_s
         self.down = 1000000 // common * self.step_s
 
-    def _set_bounds(self, settings):
-        capacity_ws = read(settings, BATTERY, "capacity_ws")
-        maximum_ws = read(settings, BATTERY, "maximum_ws")
-        minimum_ws = read(settings, BATTERY, "minimum_ws")
+    def _set_bounds(self, given):
+        capacity_ws = given.read("capacity_ws")
+        maximum_ws = given.read("maximum_ws")
+        minimum_ws = given.read("minimum_ws")
         if maximum_ws is None:
             maximum_ws = capacity_ws
         if maximum_ws > capacity_ws:
-            refuse("maximum_ws is %d; it must be 0 to %d" % (maximum_ws, capacity_ws))
+            given.refuse("maximum_ws is %d; it must be 0 to %d" % (maximum_ws, capacity_ws))
         if minimum_ws > maximum_ws:
-            refuse("minimum_ws is %d; it must be 0 to %d" % (minimum_ws, maximum_ws))
+            given.refuse("minimum_ws is %d; it must be 0 to %d" % (minimum_ws, maximum_ws))
         self.low = minimum_ws * self.unit
         self.high = maximum_ws * self.unit
         self.middle = (minimum_ws + maximum_ws) // 2 * self.unit
@@ -74,9 +74,10 @@ class Limits:
         """Refuses a battery with less than `needed` units between its bounds."""
         usable = self.high - self.low
         if usable < needed:
-            refuse(
+            raise HushError(
+                "bad_config",
                 "usable capacity is %d Ws; %s = %d Ws or more"
-                % (usable // self.unit, why, -(-needed // self.unit))
+                % (usable // self.unit, why, -(-needed // self.unit)),
             )
 
     def check_usable_for_a_watt(self):

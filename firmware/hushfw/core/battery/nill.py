@@ -27,7 +27,7 @@ Memory: phase (0, 1, 2), K_SS or NOTHING_YET, K_H (0 except in HIGH), sum, numbe
 """
 
 from hushfw.core.battery.controller import NOTHING_YET, Controller
-from hushfw.core.battery.settings import MOST_DEMAND_W, NILL, read, refuse
+from hushfw.core.battery.settings import MOST_DEMAND_W
 
 STEADY, HIGH, LOW = 0, 1, 2
 _MOST_STEPS = 1 << 36  # 2000 years of seconds; times the greatest demand below 2^63
@@ -38,33 +38,37 @@ class Nill(Controller):
     wanted = ", phase 0 to 2, steady and target draw, sum and number of steps"
     memory_size = 5
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         self.limits.check_usable_for_a_watt()
-        self.steady_w = read(settings, NILL, "steady_w")
+        self.steady_w = given.read("steady_w")
         if self.steady_w is None:
             self.steady_w = NOTHING_YET
-        self.offset_w = read(settings, NILL, "offset_w")
-        self.leave_w = read(settings, NILL, "leave_w")
-        self.learn_permille = read(settings, NILL, "learn_permille")
-        self.recharge_follows = read(settings, NILL, "recharge_follows")
-        self._set_thresholds(settings)
+        self.offset_w = given.read("offset_w")
+        self.leave_w = given.read("leave_w")
+        self.learn_permille = given.read("learn_permille")
+        self.recharge_follows = given.read("recharge_follows")
+        self._set_thresholds(given)
         self.phase = STEADY
         self.high_w = 0
         self.sum_w = 0
         self.steps = 0
 
-    def _set_thresholds(self, settings):
-        full = read(settings, NILL, "full_permille")
-        empty = read(settings, NILL, "empty_permille")
-        high_leave = read(settings, NILL, "high_leave_permille")
-        low_leave = read(settings, NILL, "low_leave_permille")
+    def _set_thresholds(self, given):
+        full = given.read("full_permille")
+        empty = given.read("empty_permille")
+        high_leave = given.read("high_leave_permille")
+        low_leave = given.read("low_leave_permille")
         if not empty < full:
-            refuse("empty_permille is %d; it must be below full_permille %d" % (empty, full))
+            given.refuse("empty_permille is %d; it must be below full_permille %d" % (empty, full))
         if not high_leave < full:
-            refuse("high_leave_permille is %d; it must be below %d, full" % (high_leave, full))
+            given.refuse(
+                "high_leave_permille is %d; it must be below %d, full" % (high_leave, full)
+            )
         if not empty < low_leave:
-            refuse("low_leave_permille is %d; it must be above %d, empty" % (low_leave, empty))
+            given.refuse(
+                "low_leave_permille is %d; it must be above %d, empty" % (low_leave, empty)
+            )
         self.full, self.empty = self.limits.share(full), self.limits.share(empty)
         self.high_leave = self.limits.share(high_leave)
         self.low_leave = self.limits.share(low_leave)

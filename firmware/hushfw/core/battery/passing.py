@@ -1,7 +1,6 @@
 """`none`: no battery; the grid sees the home as it is."""
 
 from hushfw.core.battery.controller import check_demand
-from hushfw.core.battery.settings import COMMON, read
 from hushfw.core.errors import HushError
 
 
@@ -9,9 +8,9 @@ class NoBattery:
     name = "none"
     charge_ws = 0
 
-    def __init__(self, settings, source):
-        read(settings, COMMON, "step_s")
-        self._export = read(settings, COMMON, "export")
+    def __init__(self, given, source):
+        given.read("step_s")
+        self._export = given.read("export")
 
     def begin(self):
         pass

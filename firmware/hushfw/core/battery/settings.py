@@ -89,17 +89,34 @@ _NOT_INTEGERS = {"table": ("table",), "source": ("table",), "cascade": PARTS}
 _WS_PER_WH = 3600
 
 
-def read(settings, fields, name):
-    """The value of one setting within its range, or its default."""
-    least, most, default = fields[name]
-    value = settings.get(name)
-    if value is None and default != REQUIRED:
-        value = default
-        if value is None:
-            return None
-    if not isinstance(value, int) or not least <= value <= most:
-        refuse("%s is %r; it must be %d to %d" % (name, value, least, most))
-    return int(value)
+class Given:
+    """What a controller of this name was given.
+
+    Controllers ask this object, so that they need nothing of this module once they are made.
+    """
+
+    def __init__(self, controller, settings):
+        self._own = OPTIONS[controller]
+        self._settings = settings
+
+    def read(self, name):
+        """The value of one setting within its range, or its default."""
+        least, most, default = self._own.get(name) or BATTERY.get(name) or COMMON[name]
+        value = self._settings.get(name)
+        if value is None and default != REQUIRED:
+            value = default
+            if value is None:
+                return None
+        if not isinstance(value, int) or not least <= value <= most:
+            refuse("%s is %r; it must be %d to %d" % (name, value, least, most))
+        return int(value)
+
+    def get(self, name):
+        """As it was given: a table, or the settings of a part."""
+        return self._settings.get(name)
+
+    def refuse(self, reason):
+        refuse(reason)
 
 
 def refuse(reason):

@@ -30,7 +30,6 @@ Memory: given_ws, budget_mws, most_overdraft_ws. No decision depends on it. budg
 """
 
 from hushfw.core.battery.controller import check_demand
-from hushfw.core.battery.settings import COMMON, SOURCE, read, refuse
 from hushfw.core.battery.table_file import BY_DEMAND, ONE, from_settings
 from hushfw.core.errors import HushError
 
@@ -41,18 +40,20 @@ class SourcePolicy:
     name = "source"
     charge_ws = 0
 
-    def __init__(self, settings, chance):
-        self.step_s = read(settings, COMMON, "step_s")
-        self._export = read(settings, COMMON, "export")
-        self.table = table = from_settings(settings, SOURCE, self.step_s)
+    def __init__(self, given, chance):
+        self.step_s = given.read("step_s")
+        self._export = given.read("export")
+        self.table = table = from_settings(given, self.step_s)
         if table.kind != BY_DEMAND:
-            refuse("the table is for a battery; controller source needs one with rows by demand")
+            given.refuse(
+                "the table is for a battery; controller source needs one with rows by demand"
+            )
         self.quantum_w = table.quantum_w
         self.power_mw = table.power_mw
         self.peak_w = (table.most_down + 1) * table.quantum_w - 1
-        limit_w = read(settings, SOURCE, "peak_w")
+        limit_w = given.read("peak_w")
         if limit_w is not None and limit_w < self.peak_w:
-            refuse(
+            given.refuse(
                 "peak_w is %d; with this table the source gives up to %d W" % (limit_w, self.peak_w)
             )
         self._chance = chance

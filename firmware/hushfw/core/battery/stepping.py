@@ -32,17 +32,17 @@ level that breaks a rate. Memory: lc (s), ls (h, or -1 before the first step), r
 """
 
 from hushfw.core.battery.controller import Controller
-from hushfw.core.battery.settings import MOST_DRAW_W, STEPPING, read
+from hushfw.core.battery.settings import MOST_DRAW_W
 
 
 class Stepping(Controller):
     """The levels, the guard, and the battery that can always step."""
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         limits = self.limits
         self.beta_w = min(limits.charge_rate_w, limits.discharge_rate_w)
-        self.lift = read(settings, STEPPING, "lift")
+        self.lift = given.read("lift")
         limits.check_usable(
             self.beta_w * limits.down,
             "%s needs rate %d W * step %d s%s"
@@ -76,8 +76,8 @@ class LazyCharging(Stepping):
     wanted = ", signal 0 or 1"
     memory_size = 1
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         self.signal = 0
 
     def _step(self, demand_w):
@@ -117,8 +117,8 @@ class LazyStepping(Stepping):
     wanted = ", level >= -1 and no more than the greatest demand has"
     memory_size = 1
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
+    def __init__(self, given, source):
+        super().__init__(given, source)
         self.level = -1
 
     def _signal(self):

@@ -35,7 +35,6 @@ battery has above that is not used. Memory: S.
 """
 
 from hushfw.core.battery.controller import Controller
-from hushfw.core.battery.settings import TABLE, refuse
 from hushfw.core.battery.table_file import BY_DEMAND, ONE, from_settings
 
 
@@ -44,20 +43,20 @@ class TablePolicy(Controller):
     wanted = ", a state of the table that goes with the charge"
     memory_size = 1
 
-    def __init__(self, settings, source):
-        super().__init__(settings, source)
-        self.table = from_settings(settings, TABLE, self.limits.step_s)
+    def __init__(self, given, source):
+        super().__init__(given, source)
+        self.table = from_settings(given, self.limits.step_s)
         if self.table.kind == BY_DEMAND:
-            refuse("the table is for the controller source; a battery needs rows by state")
+            given.refuse("the table is for the controller source; a battery needs rows by state")
         self.quantum_w = self.table.quantum_w
         self.step_units = self.limits.step_s * self.limits.unit
         self.quantum = self.quantum_w * self.step_units
-        self._set_reserve()
+        self._set_reserve(given)
         self.base = self.limits.low + self.reserve
         self.state_now = -1
         self.beyond_steps = 0
 
-    def _set_reserve(self):
+    def _set_reserve(self, given):
         limits, table = self.limits, self.table
         discharge_w = (table.most_down + 1) * self.quantum_w - 1
         lost = discharge_w * (limits.down - self.step_units)
@@ -68,7 +67,7 @@ class TablePolicy(Controller):
             ("discharge_rate_w", limits.discharge_rate_w, discharge_w),
         ):
             if rate_w < needed_w:
-                refuse("%s is %d; this table needs %d or more" % (name, rate_w, needed_w))
+                given.refuse("%s is %d; this table needs %d or more" % (name, rate_w, needed_w))
         self.reserve = self.quantum - 1 + max(lost, charge_w * (self.step_units - limits.up))
         limits.check_usable(
             (table.states - 1) * self.quantum + self.reserve,

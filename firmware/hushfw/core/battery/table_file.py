@@ -15,7 +15,7 @@ Rows by demand are for `source`, which has no state: y <= x, and the other suppl
 import struct
 
 from hushfw.core import pace
-from hushfw.core.battery.settings import MOST_STEP_S, MOST_W, read, refuse
+from hushfw.core.battery.settings import MOST_STEP_S, MOST_W
 from hushfw.core.errors import HushError
 from hushfw.port import crc32
 
@@ -72,18 +72,18 @@ def _sealed(head, lists):
     return data + struct.pack(">I", crc32(data))
 
 
-def from_settings(settings, fields, step_s):
+def from_settings(given, step_s):
     """The policy among a controller's settings, if it is for this step and alphabet."""
-    data = settings.get("table")
+    data = given.get("table")
     if not isinstance(data, (bytes, bytearray)):
-        refuse("table is missing; it must be the bytes of a table file")
+        given.refuse("table is missing; it must be the bytes of a table file")
     table = Table(data)
     if table.step_s != step_s:
-        refuse("the table is for steps of %d s; the step is %d s" % (table.step_s, step_s))
+        given.refuse("the table is for steps of %d s; the step is %d s" % (table.step_s, step_s))
     for field, own in (("quantum_w", table.quantum_w), ("demand_levels", table.demand_levels)):
-        wanted = read(settings, fields, field)
+        wanted = given.read(field)
         if wanted is not None and wanted != own:
-            refuse(
+            given.refuse(
                 "the table is for another alphabet: its %s is %d, wanted %d" % (field, own, wanted)
             )
     return table

@@ -1,0 +1,108 @@
+"""Private names of compiled modules are short, and those that meet stay different."""
+
+import ast
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from hushmeter.assets import firmware_files
+from hushmeter.devices import shortening
+from hushmeter.devices.shortening import firmware_table, short_names, shorten
+
+BASE = """
+class Base:
+    def __init__(self):
+        self._kept = 1
+
+    def step(self, name):
+        return getattr(self, "_on_" + name)() + self._kept
+"""
+DERIVED = """
+from home.base import Base
+
+_LIMIT = 3
+
+class Derived(Base):
+    def _on_start(self):
+        self._own = _LIMIT
+        return self._own
+"""
+OTHER = """
+_TOP = 5
+
+def _largest(_given):
+    return max(_given, [_TOP])
+"""
+SOURCES = {"home/base.py": BASE, "home/derived.py": DERIVED, "home/other.py": OTHER}
+
+
+def clashes(sources: Mapping[str, str], table: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names of one module, or of a class and its base's module, with the same replacement."""
+    trees = {shortening._module(path): ast.parse(text) for path, text in sources.items()}
+    families = shortening._families(trees)
+    met: dict[str, set[str]] = {}
+    for path, text in sources.items():
+        names = {token.string for token in shortening._private_names(text)}
+        met.setdefault(families[shortening._module(path)], set()).update(names)
+    for names in met.values():
+        for first, second in itertools.combinations(sorted(names), 2):
+            if table.get(first, first) == table.get(second, second):
+                yield first, second
+
+
+def firmware() -> dict[str, str]:
+    files = firmware_files().items()
+    return {path: file.read_text() for path, file in files if path.endswith(".py")}
+
+
+def test_names_that_never_meet_share_one_and_a_class_has_none_of_its_bases() -> None:
+    table = short_names(SOURCES)
+    assert len({table[name] for name in ("_kept", "_LIMIT", "_own")}) == 3
+    assert len({table[name] for name in ("_TOP", "_largest", "_given")}) == 3
+    assert len(set(table.values())) == 3
+    assert not list(clashes(SOURCES, table))
+
+
+def test_a_name_that_a_string_asks_for_stays() -> None:
+    assert "_on_start" not in short_names(SOURCES)
+
+
+def test_the_order_of_the_modules_changes_nothing() -> None:
+    assert short_names(dict(reversed(SOURCES.items()))) == short_names(SOURCES)
+
+
+def test_shortened_modules_do_what_they_did() -> None:
+    table = short_names(SOURCES)
+    short = {path: shorten(source, table) for path, source in SOURCES.items()}
+    for sources, largest in ((SOURCES, "_largest"), (short, table["_largest"])):
+        spaces: dict[str, dict[str, Any]] = {path: {} for path in sources}
+        for path, text in sources.items():
+            spaces[path].update(spaces["home/base.py"])
+            exec(text.replace("from home.base import Base", ""), spaces[path])
+        assert spaces["home/derived.py"]["Derived"]().step("start") == 4
+        assert spaces["home/other.py"][largest]([7]) == [7]
+    assert "_kept" not in short["home/base.py"]
+
+
+def test_strings_and_dunders_are_left_alone() -> None:
+    source = 'def __len__(_x):\n    return "_x of _x", _, _x\n'
+    assert shorten(source, {"_x": "_a"}) == ('def __len__(_a):\n    return "_x of _x", _, _a\n')
+
+
+def test_no_two_names_of_the_firmware_that_meet_become_one() -> None:
+    sources = firmware()
+    table = firmware_table()
+    assert not list(clashes(sources, table))
+    assert len(set(table.values())) < len(table) / 5
+    assert "_on_roster_begin" not in table and "__init__" not in table
+
+
+def test_the_check_finds_a_table_that_forgot_inheritance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive control: with every module alone, a meter's names clash with its endpoint's."""
+    sources = firmware()
+    with monkeypatch.context() as patch:
+        patch.setattr(shortening, "_families", lambda trees: {name: name for name in trees})
+        table = short_names(sources)
+    assert list(clashes(sources, table))
