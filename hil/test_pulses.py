@@ -14,6 +14,7 @@ import pytest
 
 from hil.backends import DRIVEN_ADC, Board, firmware_for
 from hushmeter.devices.bytecode import STAY_SOURCE
+from hushmeter.devices.shortening import firmware_table, shorten
 from hushmeter.emulate.peers.ade7953 import ADDRESS, Ade7953
 from hushmeter.emulate.peers.buses import i2c, spi
 from hushmeter.emulate.peers.pulse import PulseOutput
@@ -189,4 +190,5 @@ def test_a_chip_is_found_by_a_scan_of_its_bus(board: Board) -> None:
     sda, scl = board.facts.roles()["i2c.sda"], board.facts.roles()["i2c.scl"]
     settings = CHIP | {"bus": 0, "sda": sda, "scl": scl}
     with prompt(board, [i2c(0, {ADDRESS: chip}, sda, scl)], settings) as pico:
-        assert pico.execute("print(driver._bus._bus.scan())").strip() == f"[{ADDRESS}]"
+        scan = shorten("print(driver._bus._bus.scan())", firmware_table())
+        assert pico.execute(scan).strip() == f"[{ADDRESS}]"

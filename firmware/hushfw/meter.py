@@ -7,20 +7,17 @@
         link.write(frame)
 """
 
-import binascii
 import gc
 import json
 
 from hushfw import generator, journal, port, store
 from hushfw.borrowed import Borrowed
 from hushfw.core import frame, messages, pace
-from hushfw.core.drbg import SEED, Drbg
 from hushfw.core.errors import HushError
 from hushfw.core.roster import MAX_START_S
-from hushfw.drivers import log
 from hushfw.endpoint import Broken, Endpoint, hello
 from hushfw.enrolment import Enrolment
-from hushfw.keyring import IDENTITY, Identity
+from hushfw.keyring import Identity
 from hushfw.slots import Slots
 
 _BATTERY = ("core.battery.settings", "core.battery")
@@ -74,79 +71,37 @@ class Meter(Endpoint):
         super().__init__(board_life)
         self._config = settings
         self._own_modes = promises["own_modes"]
-        self._learn(settings)
+        with Borrowed("fitting", alone=True) as fitting:
+            self._fit(fitting, settings, promises)
+        if self._enrolment.roster is not None:
+            self._start_slots()
+
+    def _fit(self, fitting, settings, promises):
+        fitting.learn(settings, self.slots_kind is not Slots)
         self._journal = journal.Journal()
-        self._refuse_a_lost_journal()
-        self._refuse_a_lost_key()
-        self._keep_promises(promises)
+        fitting.refuse_a_lost_journal(settings, self._journal)
+        fitting.refuse_a_lost_key(self._journal)
+        fitting.keep_promises(promises, self._journal)
         self._random, self.boots = generator.start(settings["fixed_seed"])
         self._identity = Identity(self._random)
         self._home_log = store.HomeLog(settings["home_log_kib"])
-        self._actuator = self._make_actuator(settings["actuator"])
+        self._actuator = fitting.actuator(settings, self.battery_log_bytes)
         self._driver = None
         self._enrolment = Enrolment(settings, self._identity, self._journal, self._make_driver)
         self._slots = None
         self._busy = False
         self._chance = self._random
         self._prepare()
-        self.pool = self._make_pool(settings["paillier"])
-        self.ring_pool = self._make_ring_pool(settings["market"])
-        self._trading = self._make_trading(settings)
-        self.bills = self._make_bills(settings["paillier"])
-        self.network = self._make_network(settings["network"])
-        if self._enrolment.roster is not None:
-            self._start_slots()
+        self.pool = fitting.pool(settings, self._random)
+        self.ring_pool = fitting.ring_pool(settings, self._random)
+        parts = settings, self._enrolment, self._journal, self._random
+        self._trading = fitting.trading(parts, self.ring_pool, self._found_genuine)
+        self.bills = fitting.bills(settings, self.pool, self._journal, self._random)
+        self.network = fitting.network(settings, self._random, self)
 
     def _prepare(self):
         """What a kind of meter needs before its slots begin. This one takes no samples."""
         pace.install(None)
-
-    def _learn(self, settings):
-        """The messages that not every meter knows, see `core.vocabulary`."""
-        with Borrowed("core.vocabulary") as vocabulary:
-            for part, rows in (
-                (settings["market"], vocabulary.MARKET),
-                ((settings["paillier"] or {}).get("bills"), vocabulary.BILLS),
-                (settings["network"], vocabulary.NETWORK),
-                (self.slots_kind is not Slots, vocabulary.SENSORS),
-            ):
-                if part:
-                    messages.learn(rows)
-
-    def _make_actuator(self, wanted):
-        if isinstance(wanted, dict):
-            from hushfw import following
-
-            return following.make(self._config, self.battery_log_bytes)
-        return log.Log(self.battery_log_bytes) if wanted == "log" else log.NoActuator()
-
-    def _refuse_a_lost_journal(self):
-        """Every boot leaves a promise in the journal before it counts itself in the seed's file.
-
-        And before it makes a key: so a new seed does not hide that the key had a journal.
-        """
-        if self._journal.floors is not None:
-            return
-        stored = store.SeedFile().take()
-        own_key = store.exists(IDENTITY) and not self._config["provisioned_pairs"]
-        if own_key or stored is not None and stored[1]:
-            raise HushError(
-                "storage",
-                "the journal is gone, and with it what was masked: provision this meter anew",
-            )
-
-    def _refuse_a_lost_key(self):
-        """A key made now would not fit the secrets that are stored, and no sum would come out."""
-        if self._journal.epoch and not store.exists(IDENTITY):
-            raise HushError("storage", "the key of this meter is gone: provision it anew")
-
-    def _keep_promises(self, promises):
-        before = self._journal.floors
-        if promises != before:
-            if before is not None:
-                with Borrowed(*_CONFIG) as config:
-                    config.check_tightens(promises, before)
-            self._journal.append(journal.FLOORS, json.dumps(promises).encode())
 
     def _make_driver(self, roster):
         from hushfw.drivers import replay
@@ -160,64 +115,6 @@ class Meter(Endpoint):
         if driver["source"] == "file":
             settings["rows_file"] = "rows.bin"
         return replay.make(settings)
-
-    def _make_pool(self, wanted):
-        """What encrypts under the household's key; None, and nothing loaded, on most meters."""
-        if wanted is None:
-            return None
-        from hushfw.pool import HOUSEHOLD
-
-        owner = "%s/%d" % (self._config["street"], self._config["meter_id"])
-        return self._pool_of(wanted, owner.encode(), HOUSEHOLD)
-
-    def _make_ring_pool(self, terms):
-        """What encrypts under the utility's key, where the market's sums go round in a ring."""
-        if terms is None or "ring" not in terms:
-            return None
-        from hushfw.core import paillier
-        from hushfw.pool import RING
-
-        return self._pool_of(terms["ring"], paillier.UTILITY, RING)
-
-    def _make_trading(self, settings):
-        """What the market's messages are for; None, and nothing loaded, where none are."""
-        if settings["market"] is None:
-            return None
-        from hushfw.trading import Trading
-
-        parts = settings, self._enrolment, self._journal, self._random
-        return Trading(parts, self.ring_pool, self._found_genuine)
-
-    def _pool_of(self, wanted, owner, stem):
-        from hushfw.pool import MeterPool
-
-        authority = binascii.unhexlify(self._config["authority_key"])
-        insecure = self._config["fixed_seed"]
-        random = self._random
-        if insecure:
-            # Idle time is no part of the seed: what is drawn in it must not change the reports.
-            random = Drbg(random.bytes(SEED))
-        return MeterPool(wanted, owner, authority, random, insecure, stem)
-
-    def _make_bills(self, wanted):
-        """What commits to readings for bills; None, and nothing loaded, where none are made."""
-        if wanted is None or not wanted.get("bills"):
-            return None
-        from hushfw.commitments import Commitments
-
-        home = (self._config["street"], self._config["meter_id"])
-        return Commitments(wanted, home, self.pool, self._journal, self._random)
-
-    def _make_network(self, wanted):
-        """What takes the frames to a broker; None, and nothing loaded, where none is named."""
-        if wanted is None:
-            return None
-        from hushfw.links.network import Network
-
-        names = (self._config["street"], self._config["meter_id"])
-        # Its own generator: what the noise draws must not hang on when a connection was lost.
-        jitter = Drbg(self._random.bytes(SEED)).below
-        return Network(wanted, names, self, jitter)
 
     def check_origin(self, name):
         from hushfw.core import mqtt

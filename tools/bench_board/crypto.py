@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -17,17 +16,17 @@ from pathlib import Path
 
 from hil.twin import Twin
 from hushfw import pool
-from hushfw.core import messages, powers
+from hushfw.core import powers
 from hushmeter.cluster import enrolment
 from hushmeter.crypto.comb_table import write_table
 from hushmeter.crypto.on_meter import encryption_on_a_meter
 from hushmeter.crypto.paillier import PublicKey, generate, owner_of
 from hushmeter.devices.boards import load_board
 from hushmeter.devices.meter_plan import CONFIG_FILE
-from hushmeter.errors import HushmeterError
 from hushmeter.link import Link
 from tools.bench_board.backends import Backend, firmware_compiled, make_backend, modules, script
 from tools.bench_board.figures import Add, Rows, collect
+from tools.bench_board.life import Meter, one_slot
 from tools.bench_board.street import METER_ID, NAME, Street
 
 CURVES, PAILLIER = "Curves and noise", "Paillier"
@@ -38,7 +37,6 @@ EXTRAPOLATED = "extrapolated from 16 squares and 16 products"
 EXTRAPOLATED_POW = "extrapolated from 32 bits of pow"
 SHORT_EXPONENTS = "short exponents: a stronger assumption"
 POOL = 8
-LOADED = f"free heap after an answer, LS2, pool of {POOL} full"
 
 Figures = dict[str, tuple[str, list[int]]]
 
@@ -181,22 +179,23 @@ def measure_loaded(board: str, members: int) -> Rows:
 
     def measure(add: Add) -> None:
         backend = make_backend(board)
-        found = run(backend, form_of(backend, True), "everything()", with_a_pool(backend, members))
-        topic = f"{PAILLIER}, 2048 bits"
-        replies = [messages.BY_NUMBER[kind][1] for kind in found["replies"][1]]
-        if replies.count("report") != 1 or replies[-2:] != ["answer", "ok"]:
-            raise HushmeterError(f"the slot went wrong: the meter said {', '.join(replies)}")
-        if found["entries"][1] != [POOL]:
-            raise HushmeterError(f"the pool holds {found['entries'][1]} entries and not {POOL}")
-        add(topic, LOADED, "bytes", found["free"][1])
-        add(topic, "largest block of it", "bytes", found["largest"][1])
+        street = Street(members, backend.facts.name, provisioned=True, slots_today=1)
+        with backend.meter(with_a_pool(backend, street)) as machine:
+            meter = Meter(machine, None)
+            meter.boot()
+            for _ in range(2 * POOL):
+                meter.idle(members)
+            slot = one_slot(meter, street, 1, ahead=True)
+            topic = f"{PAILLIER}, 2048 bits"
+            case = f"free heap after an answer, LS2, pool of {POOL}"
+            add(topic, case, "bytes", slot.answer_status["free_heap_bytes"])
+            add(topic, "largest block of it", "bytes", meter.largest_free_bytes())
 
     return collect("the heap with everything loaded", members, measure)
 
 
-def with_a_pool(backend: Backend, members: int) -> dict[str, bytes]:
-    """The storage of an enrolled meter that has checked its key."""
-    street = Street(members, backend.facts.name, provisioned=True, slots_today=1)
+def with_a_pool(backend: Backend, street: Street) -> dict[str, bytes]:
+    """The storage of a meter of this street that is enrolled and has checked its key."""
     config = json.loads(street.files[CONFIG_FILE])
     roster = bytes.fromhex(config["authority_key"])
     public = generate(2048).public(owner_of(NAME, METER_ID), roster)
@@ -213,15 +212,4 @@ def with_a_pool(backend: Backend, members: int) -> dict[str, bytes]:
         with contextlib.chdir(folder):
             while not Path(pool.CHECKED_FILE).exists():
                 twin._endpoint.pool.step()
-        return {**twin.files(), "slot.bin": slot_messages(street, 1)}
-
-
-def slot_messages(street: Street, slot: int) -> bytes:
-    """What a meter is told in a slot: kind, length and payload of each message."""
-    told = [("feed", fields) for fields in street.feeds(slot)]
-    told.append(("advance", {"now_s": street.start_of(slot + 1)}))
-    told.append(("stored", street.acknowledgement(slot, messages.REPORT_ROUND)))
-    told.append(("announce", street.announcement(slot)))
-    told.append(("stored", street.acknowledgement(slot, messages.ANSWER_ROUND)))
-    encoded = [messages.encode(name, fields) for name, fields in told]
-    return b"".join(struct.pack(">BH", kind, len(data)) + data for kind, data in encoded)
+        return twin.files()

@@ -2,7 +2,6 @@
 
     curves(names, repeats, shares, with_heap)       the names are those of its actions
     paillier_with(bits, exponent_bits, repeats, with_heap)      key.bin and comb-BITS.bin are there
-    everything()                                                a meter with a pool, enrolled here
 
 Each prints lines: a name, a tab, a unit, a tab, and samples separated by blanks. A peak is found by
 filling the heap until an action fails: the least free bytes with which it does not, a quarter of a
@@ -17,7 +16,7 @@ import gc
 import os
 import time
 
-from hushfw.core import frame, pace
+from hushfw.core import pace
 
 _GRAIN_BYTES = 256
 _BLOCKS_BYTES = 512, 32
@@ -232,28 +231,3 @@ def time_naive(key, machine, random, with_heap):
     show("32 bits of pow", "us", [took_us(lambda: pow(base, 0xD5A6C358, square))])
     if with_heap:
         show("naive encryption, peak heap", "bytes", [peak_bytes(begin)])
-
-
-def everything():
-    """A meter with a full pool after a slot, whose messages are in a file."""
-    from hushfw import memory, meter
-
-    memory.pack()
-    booted = meter.boot()
-    memory.unpack()
-    while booted.pool.step():
-        pass
-    kinds = []
-    with open("slot.bin", "rb") as file:
-        head = file.read(3)
-        while head:
-            payload = file.read(head[1] << 8 | head[2])
-            for data in booted.receive(head[0], len(kinds), payload):
-                kinds.append(frame.decode_body(data[1:-1])[0])
-            head = file.read(3)
-    show("replies", "messages", kinds)
-    show("entries", "entries", [len(booted.pool)])
-    gc.collect()
-    show("free", "bytes", [gc.mem_free()])
-    show("largest", "bytes", [memory.largest_free_bytes()])
-    show("encryption", "us", [took_us(lambda: booted.pool.encrypt(1))])
