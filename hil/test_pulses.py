@@ -190,5 +190,5 @@ def test_a_chip_is_found_by_a_scan_of_its_bus(board: Board) -> None:
     sda, scl = board.facts.roles()["i2c.sda"], board.facts.roles()["i2c.scl"]
     settings = CHIP | {"bus": 0, "sda": sda, "scl": scl}
     with prompt(board, [i2c(0, {ADDRESS: chip}, sda, scl)], settings) as pico:
-        scan = shorten("print(driver._bus._bus.scan())", firmware_table())
+        scan = shorten("print(driver._bus._bus.scan())", firmware_table(), is_script=True)
         assert pico.execute(scan).strip() == f"[{ADDRESS}]"

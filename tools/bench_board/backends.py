@@ -89,7 +89,7 @@ def modules(files: Files) -> dict[str, bytes]:
 def script(name: str) -> dict[str, bytes]:
     """A script of the folder ``device`` as a file of a board whose firmware is compiled."""
     source = (DEVICE_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
-    return {f"{name}.py": shorten(source, firmware_table()).encode()}
+    return {f"{name}.py": shorten(source, firmware_table(), is_script=True).encode()}
 
 
 def make_backend(name: str) -> Backend:

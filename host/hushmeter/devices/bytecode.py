@@ -92,7 +92,9 @@ def _compiled(path: str, content: bytes, board: Board) -> tuple[str, bytes]:
         options.append(f"-march={architecture(board)}")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "module.py"), Path(folder, "module.mpy")
-        source.write_text(shorten(content.decode(), firmware_table()), encoding="utf-8")
+        is_script = not PurePosixPath(path).is_relative_to("hushfw")
+        text = shorten(content.decode(), firmware_table(), is_script)
+        source.write_text(text, encoding="utf-8")
         done = subprocess.run(
             [_compiler(), *options, "-o", str(target), str(source)],
             capture_output=True,

@@ -1,39 +1,50 @@
-"""Shorter private names for compiled device modules.
+"""Shorter names for compiled device modules, where nobody outside can tell.
 
 An interpreter keeps every name that it has met, for good: the name's bytes, and six more in tables
-that double when they are full. Names with one underscore in front are nobody's business but the
-firmware's, so they are replaced, and those that never meet share one. Nothing else changes.
+that double when they are full. Two kinds of names are nobody's business but the firmware's, so they
+are replaced, and those that never meet share one. Nothing else changes.
 
-Two names meet if both occur in one module, or in modules whose classes inherit from each other: an
-object has attributes of all of these. The replacement of a name is the same wherever it occurs, so
-scripts that look into the firmware's objects are rewritten by the same table. Names that a string
-may ask for (``getattr(self, "_on_" + name)``) stay.
+* Private names, with one underscore in front. Two of them meet if both occur in one module, or in
+  modules whose classes inherit from each other: an object has attributes of all of these. Names
+  that a string may ask for (``getattr(self, "_on_" + name)``) stay.
+* Arguments, if the name is nothing but an argument or a variable of functions in the whole
+  firmware, and is never given by its name.
+
+The replacement of a private name is the same wherever it occurs, so scripts that look into the
+firmware's objects are rewritten by the same table.
 """
 
 import ast
+import builtins
 import functools
 import io
 import itertools
+import re
 import string
 import tokenize
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from hushmeter.assets import firmware_files
 
 _FIRST = string.ascii_letters
 _REST = string.ascii_letters + string.digits
+_REGISTER = re.compile(r"r\d+")
+"""What the arguments of a function in assembler must be called."""
 
 
-def shorten(source: str, table: Mapping[str, str]) -> str:
-    """Return the source of a module with the names of ``table`` replaced."""
+def shorten(source: str, table: Mapping[str, str], is_script: bool = False) -> str:
+    """Return the source of a module with the names of ``table`` replaced; of a script that uses
+    the firmware, private ones only.
+    """
     lines = source.splitlines(keepends=True)
-    for token in reversed(_private_names(source)):
-        row, start = token.start
-        _, end = token.end
-        line = lines[row - 1]
-        lines[row - 1] = line[:start] + table.get(token.string, token.string) + line[end:]
+    for token in reversed(_names(source)):
+        if token.string in table and (_is_private(token.string) or not is_script):
+            row, start = token.start
+            _, end = token.end
+            line = lines[row - 1]
+            lines[row - 1] = line[:start] + table[token.string] + line[end:]
     return "".join(lines)
 
 
@@ -50,7 +61,7 @@ def firmware_table() -> Mapping[str, str]:
 
 
 def short_names(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return a replacement for each private name in ``sources``, which are modules by path.
+    """Return a replacement for each such name in ``sources``, which are modules by path.
 
     The same sources give the same table, whatever their order.
     """
@@ -58,10 +69,15 @@ def short_names(sources: Mapping[str, str]) -> dict[str, str]:
     family = _families(trees)
     families: dict[str, set[str]] = defaultdict(set)
     for path, text in sources.items():
-        for token in _private_names(text):
+        for token in _names(text):
             families[token.string].add(family[_module(path)])
     asked_for = tuple(_beginnings(trees))
-    renamed = {name for name in families if not name.startswith(asked_for)}
+    arguments = _arguments(trees.values())
+    renamed = {
+        name
+        for name in families
+        if (_is_private(name) and not name.startswith(asked_for)) or name in arguments
+    }
     taken: dict[str, set[str]] = defaultdict(set)
     for name in families.keys() - renamed:
         for each in families[name]:
@@ -76,16 +92,47 @@ def short_names(sources: Mapping[str, str]) -> dict[str, str]:
     return table
 
 
-def _private_names(source: str) -> list[tokenize.TokenInfo]:
-    """The tokens that are names with one underscore in front."""
-    return [
-        token
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.NAME
-        and token.string.startswith("_")
-        and token.string != "_"
-        and not token.string.startswith("__")
-    ]
+def _names(source: str) -> list[tokenize.TokenInfo]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token for token in tokens if token.type == tokenize.NAME]
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def _arguments(trees: Iterable[ast.Module]) -> set[str]:
+    """Names that are arguments, and otherwise variables of functions at most."""
+    found, others = set(), set(dir(builtins))
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.arg):
+                found.add(node.arg)
+            elif isinstance(node, ast.Attribute):
+                others.add(node.attr)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                others.add(node.name)
+            elif isinstance(node, ast.keyword):
+                others.add(node.arg or "")
+            elif isinstance(node, ast.alias):
+                others.update(node.name.split("."), [node.asname or ""])
+            elif isinstance(node, ast.ImportFrom):
+                others.update((node.module or "").split("."))
+            elif isinstance(node, ast.Global):
+                others.update(node.names)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                others.add(node.value)
+        others.update(_outside_functions(tree))
+    return {name for name in found - others if not _REGISTER.fullmatch(name)}
+
+
+def _outside_functions(node: ast.AST) -> Iterator[str]:
+    """The variables of a module and of its classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Name):
+            yield child.id
+        if not isinstance(child, ast.FunctionDef):
+            yield from _outside_functions(child)
 
 
 def _candidates() -> Iterator[str]:
