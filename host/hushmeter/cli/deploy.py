@@ -38,7 +38,11 @@ def _lines(done: Deployment) -> list[str]:
 @board_option
 @port_option
 @click.option("--force", is_flag=True, help="Also an older version, or the same once more.")
-@click.option("--source", is_flag=True, help="Python sources instead of bytecode: slower to start.")
+@click.option(
+    "--source",
+    is_flag=True,
+    help="Python sources instead of bytecode: slower to start, less heap, tracebacks with lines.",
+)
 @patience_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def deploy(
