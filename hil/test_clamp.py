@@ -14,6 +14,7 @@ import pytest
 from hil import live_street
 from hil.backends import DRIVEN_ADC, Board
 from hil.test_sampling import MEMBERS, SLOT_S, Talk, live_meter
+from hushmeter.devices.shortening import firmware_table, shorten
 from hushmeter.emulate.peers.mains import Mains
 from hushmeter.emulate.pico import EmulatedPico
 
@@ -35,10 +36,14 @@ for _ in range(%d):
     time.sleep_ms(50)
     print(driver.read(), driver.fault)
 """
-POLLED = """
+POLLED = shorten(
+    """
 from hushfw.drivers import alternating
 alternating._dma = lambda hardware: None
-"""
+""",
+    firmware_table(),
+    is_script=True,
+)
 CHATTER = """
 from machine import Timer
 def noise(_):
@@ -141,6 +146,8 @@ def test_a_busy_console_does_not_move_samples_beyond_use(board: Board, before: s
         board.numbers[f"clamp_{kind}_{state}_longest_gap_us"] = round(max(apart_us), 1)
         if kind == "streamed":
             assert max(apart_us) - min(apart_us) < 0.1
+        else:
+            assert max(apart_us) - min(apart_us) > 0.1, "these samples were not polled"
         for watts, fault in found:
             assert fault in ("None", "cut")
             assert fault == "cut" or abs(int(watts) - 2000) < 20

@@ -142,7 +142,7 @@ def test_a_step_is_read_within_two_pulses(board: Board, watts: int) -> None:
     with prompt(board, [output.connect(PIN)], PULSE | {"debounce_ms": 5}) as pico:
         before = 3 * 2 * 3600 // watts + 3
         settled = readings(pico, before)
-        assert settled[-1][0] == pytest.approx(watts / 2, rel=0.01)
+        assert settled[-1][0] == pytest.approx(watts / 2, rel=0.01, abs=1)
         stepped_s.append(pico.simulated_s)
         read = [value for value, _, _ in readings(pico, 3 * 3600 // watts + 12)]
     late_s = next(at for at in range(len(read)) if all(_near(value, watts) for value in read[at:]))

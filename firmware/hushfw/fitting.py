@@ -88,6 +88,8 @@ def ring_pool(settings, random):
     from hushfw.core import paillier
     from hushfw.pool import RING
 
+    # It is needed for each letter, and an ESP32 does not give native code back that is let go of.
+    __import__("hushfw.core.divisor")
     return _pool(terms["ring"], paillier.UTILITY, settings, random, RING)
 
 

@@ -82,10 +82,12 @@ class Pool:
         paillier.check_plaintext(self._key, m)
         if not self._ready:
             self._refill()
-        aside = self._number.set_aside() if self._running is not None else None
         self._ready -= 1
         entry = self._entries[self._ready]
+        aside = None
         try:
+            if self._running is not None:
+                aside = self._number.set_aside()
             return paillier.encrypt(self._key, self._number, entry, m)
         finally:
             _erase(entry)

@@ -11,7 +11,7 @@ from hushfw.core.errors import HushError
 _MARKET = ("core.market", "market")
 _WORDS = _MARKET + ("market_words",)
 _TOTALS = _MARKET + ("core.market_shares", "market_totals")
-_RING = _WORDS + ("core.packing", "core.divisor", "core.ring", "ring")
+_RING = _WORDS + ("core.packing", "core.ring", "ring")
 _MODULES = {
     "responses": _MARKET + ("market_home",),
     "market_ask": _WORDS,

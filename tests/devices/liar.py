@@ -44,13 +44,13 @@ CONTENTS = (
 """What may lie in a file that should hold JSON."""
 
 
-def _named(value: Any) -> str:
+def answer(value: Any) -> str:
     """An answer as the prompt gives it, with the right size and checksum."""
     text = json.dumps(value)
     return f"{len(text)} {binascii.crc32(text.encode())} {text}\n"
 
 
-SPOILT = JSON.map(_named) | st.text(max_size=30) | st.sampled_from(["[" * 100_000, "1 1 1", ""])
+SPOILT = JSON.map(answer) | st.text(max_size=30) | st.sampled_from(["[" * 100_000, "1 1 1", ""])
 
 
 @st.composite

@@ -19,7 +19,7 @@ from hushmeter.cli import main
 from hushmeter.devices import firmware, monitor
 from hushmeter.devices.firmware import Use, in_place, loader
 from tests.devices.kit import small_firmware, write
-from tests.devices.liar import CONTENTS, SPOILT, Lies, body_of, lies, on_port
+from tests.devices.liar import CONTENTS, SPOILT, Lies, answer, body_of, lies, on_port
 
 OLD, NEW = small_firmware("0.1.0"), small_firmware("0.2.0")
 CONFIG = {"meter_id": 7, "street": "Elm Row", "board": "unix"}
@@ -46,7 +46,9 @@ COMMANDS = {
     "doctor --stop": ["doctor", *BOARD, "--stop"],
 }
 SHAKEN = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -74,19 +76,20 @@ def run(arguments: list[str], told: Lies, changed: dict[str, bytes], **how: bool
         elif "--json" in arguments and "--count" not in arguments:
             json.loads(result.stdout)
         if "--replace-identity" not in arguments:
-            _unharmed(storage, changed, arguments[0])
+            # Two lies that agree are the truth: a board that has no firmware gets one.
+            _unharmed(storage, changed, arguments[0], may_look_empty=len(told.spoilt) > 1)
         shutil.rmtree(storage)
     return result
 
 
-def _unharmed(storage: Path, changed: dict[str, bytes], command: str) -> None:
+def _unharmed(storage: Path, changed: dict[str, bytes], command: str, may_look_empty: bool) -> None:
     """Key, seed and journal are there; the place in use is whole, or else the new one is."""
     for path in ("seed.bin", "identity.bin", "journal.bin"):
         assert (storage / path).read_bytes() == FILES[path]
     if command != "provision":
         config = "config.json"
         assert (storage / config).read_bytes() == (FILES | changed)[config]
-    if not any(path.startswith("fw/") for path in changed):
+    if not may_look_empty and not any(path.startswith("fw/") for path in changed):
         for path, data in in_place(OLD, "a").items():
             assert (storage / path).read_bytes() == data
         used = json.loads((storage / "fw/use.json").read_bytes())["use"]
@@ -115,6 +118,12 @@ def test_whatever_a_board_says_a_command_ends_with_one_clear_error(
     command: str, told: Lies
 ) -> None:
     assert run(COMMANDS[command], told, {}).exit_code in (0, 1, 2)
+
+
+def test_a_board_that_lists_nothing_keeps_the_firmware_in_use() -> None:
+    result = run(COMMANDS["force"], Lies({2: answer({})}), {})
+    assert result.exit_code == 2
+    assert "contradicts itself" in result.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,6 +3,7 @@
 import ast
 import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ def use(meter, r0):
     place(1, 2, given_by_name=3)
     return meter.column + getattr(meter, "spelt")
 """
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ("hil/device", "tools/bench_board/device", "hil/power/guest")
 SOURCES = {"home/base.py": BASE, "home/derived.py": DERIVED, "home/other.py": OTHER}
 
 
@@ -86,6 +89,28 @@ def test_arguments_are_replaced_that_are_nothing_else_anywhere() -> None:
     exec(shorten(ARGUMENTS, table), space)
     assert space["place"](2, 3)(1) == 20
     assert not set(short_names({"a.py": ARGUMENTS, "b.py": "width = 9"})) & {"width"}
+
+
+def test_words_of_the_assembler_stay() -> None:
+    source = "@micropython.asm_thumb\ndef add(r0, r1):\n    mov(r0, r1)\n\ndef f(mov):\n    pass\n"
+    assert short_names({"a.py": source}) == {}
+
+
+def test_a_line_ends_where_the_interpreter_ends_it() -> None:
+    source = "x = 1  # a\u2028b\ny = _kept + 1\n"
+    assert shorten(source, {"_kept": "_a"}) == source.replace("_kept", "_a")
+
+
+def test_no_script_gives_the_firmware_an_argument_by_a_name_that_is_gone() -> None:
+    """But to functions of its own."""
+    table = firmware_table()
+    scripts = [path for folder in SCRIPTS for path in (ROOT / folder).glob("*.py")]
+    assert len(scripts) > 30
+    for path in scripts:
+        tree = ast.parse(path.read_text())
+        own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        given = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+        assert not (given - own) & table.keys(), path
 
 
 def test_a_script_keeps_its_own_arguments() -> None:

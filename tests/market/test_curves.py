@@ -9,7 +9,10 @@ from hushmeter.market.curves import MOST_WH, gather, id_key, join, read_curves, 
 from tests.market.market_kit import csv_of, markets, rows_of
 
 GOOD = "participant,side,100,150,200\nh1,demand,9,7,4\nh1,supply,0,0,2\nh2,demand,5,5,5\n"
-FILES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FILES = settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def read(tmp_path, text, expected=None):

@@ -50,7 +50,9 @@ def test_clear_has_the_promised_keys(street):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(markets(most_wh=1000))
 def test_clear_agrees_with_brute_force(tmp_path, market):

@@ -48,6 +48,47 @@ import hushfw
 print(hasattr(hushfw, "short"), hasattr(hushfw.core, "x25519"))
 """
 
+ALONE = """
+import sys
+from hushfw.borrowed import Borrowed
+BATTERY = ("core.battery.settings", "core.battery")
+FULL = {"step_s": 60, "capacity_ws": 1800000, "charge_rate_w": 500, "discharge_rate_w": 500}
+
+def loaded():
+    return sorted(name[20:] for name in sys.modules if name.startswith("hushfw.core.battery"))
+
+kinds = []
+for turn in range(3):
+    with Borrowed(*BATTERY, alone=True) as battery:
+        kinds.append(type(battery.make("lc", FULL, None)))
+        controller = battery.make("lc", FULL, None)
+    print(loaded(), controller.step(700))
+print(kinds[0] is kinds[1] is kinds[2])
+try:
+    with Borrowed(*BATTERY, alone=True) as battery:
+        battery.make("lc", {"step_s": 0}, None)
+except Exception as error:
+    print(error)
+print(loaded())
+"""
+
+LETTERS = """
+import sys
+from hushfw import fitting, trading
+from hushfw.borrowed import Borrowed
+from hushfw.core import masking, paillier
+if %r:
+    __import__("hushfw.core.divisor")
+before = set(sys.modules)
+found = set()
+for names in trading._MODULES.values():
+    with Borrowed(*names, "core.ring"):
+        from hushfw.core import ring
+        from hushfw.core.divisor import common_divisor
+        found.update(name for name in sys.modules if name not in before)
+print([name for name in found if name.endswith("_viper")])
+"""
+
 RESIDENT = """
 import sys
 from hushfw import app, meter, serve
@@ -76,6 +117,20 @@ def test_borrowing_nests_and_the_last_one_lets_go() -> None:
     assert inner == str([*curve, "ed25519", "field", "sha512", "x25519"])
     assert outer == str([*curve, "field", "x25519"])
     assert (after, left, again) == ("[]", "False False", "True")
+
+
+def test_a_battery_is_let_go_of_and_its_controller_stays() -> None:
+    *turns, same, refused, left = said(ALONE)
+    assert turns == 3 * ["['controller', 'limits', 'stepping'] 500"]
+    assert same == "True"
+    assert refused == "bad_config: step_s is 0; it must be 1 to 3600"
+    assert left == turns[0].removesuffix(" 500")
+
+
+def test_no_message_of_the_market_loads_native_code_again() -> None:
+    """An ESP32 does not give it back when its module is let go of."""
+    assert said(LETTERS % True) == ["[]"]
+    assert said(LETTERS % False) == ["['hushfw.core.euclid_viper']"]
 
 
 def test_memory_that_runs_out_while_loading_leaves_nothing_loaded(tmp_path: Path) -> None:

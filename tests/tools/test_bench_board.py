@@ -91,7 +91,7 @@ CASES = {
         "naive encryption by windows, big integers",
         "naive encryption by pow, big integers",
         "naive encryption by pow / pool entry, 256-bit exponent, big integers",
-        "free heap, enrolled, pool of 8 full",
+        "free heap after an answer, LS2, pool of 8",
     },
 }
 FLASH = Flash(bytes=8192, erase_bytes=4096, program_bytes=256)

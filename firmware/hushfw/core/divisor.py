@@ -19,8 +19,8 @@ def gcd(a, b):
 def _chosen():
     try:
         from hushfw.core.euclid_viper import gcd as fast
-    except (ImportError, SyntaxError, ValueError):
-        # No such compiler, or bytecode for another machine.
+    except (ImportError, SyntaxError, ValueError, MemoryError):
+        # No such compiler, bytecode for another machine, or no room for native code.
         return gcd
     a, b = 3 * (1 << 211) - 3 * 98765, 6 * (1 << 190) + 3 * 4321
     return fast if fast(a, b) == gcd(a, b) and fast(a, 7 * a) == a else gcd

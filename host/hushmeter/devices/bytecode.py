@@ -12,6 +12,7 @@ has its processor at the end of its name, and goes to boards with that processor
 import importlib
 import subprocess
 import tempfile
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -93,8 +94,7 @@ def _compiled(path: str, content: bytes, board: Board) -> tuple[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "module.py"), Path(folder, "module.mpy")
         is_script = not PurePosixPath(path).is_relative_to("hushfw")
-        text = shorten(content.decode(), firmware_table(), is_script)
-        source.write_text(text, encoding="utf-8")
+        source.write_text(_shortened(content.decode(), is_script), encoding="utf-8")
         done = subprocess.run(
             [_compiler(), *options, "-o", str(target), str(source)],
             capture_output=True,
@@ -104,6 +104,14 @@ def _compiled(path: str, content: bytes, board: Board) -> tuple[str, bytes]:
         if done.returncode:
             raise HushmeterError(f"{path} does not compile: {done.stderr.strip()}")
         return str(PurePosixPath(path).with_suffix(".mpy")), target.read_bytes()
+
+
+def _shortened(text: str, is_script: bool) -> str:
+    try:
+        return shorten(text, firmware_table(), is_script)
+    except (SyntaxError, tokenize.TokenError):
+        # The compiler says what is wrong with it, and where.
+        return text
 
 
 def _compiler() -> str:

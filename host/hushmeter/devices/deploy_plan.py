@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from packaging.version import Version
 
 from hushmeter.devices.boardfiles import TEMPORARY, BoardFiles, FilesystemFull, Room
+from hushmeter.devices.console import WrongAnswer
 from hushmeter.devices.firmware import (
     FOLDER,
     LOADER,
@@ -114,7 +115,10 @@ class Plan:
 def look(files: BoardFiles) -> Found:
     """Read what a deployment depends on."""
     sizes = files.listing()
-    use_data = files.read(USE_FILE) if USE_FILE in sizes else None
+    use_data = files.read(USE_FILE)
+    if (use_data is None) == (USE_FILE in sizes):
+        # What it says decides which firmware is overwritten.
+        raise WrongAnswer(f"the board contradicts itself: is there a {USE_FILE}?")
     manifests = {}
     for place in PLACES:
         path = f"{FOLDER}/{place}/{MANIFEST}"

@@ -38,7 +38,8 @@ def shorten(source: str, table: Mapping[str, str], is_script: bool = False) -> s
     """Return the source of a module with the names of ``table`` replaced; of a script that uses
     the firmware, private ones only.
     """
-    lines = source.splitlines(keepends=True)
+    # Lines as the tokens have them: other ends of lines are none.
+    lines = io.StringIO(source).readlines()
     for token in reversed(_names(source)):
         if token.string in table and (_is_private(token.string) or not is_script):
             row, start = token.start
@@ -122,6 +123,11 @@ def _arguments(trees: Iterable[ast.Module]) -> set[str]:
                 others.update(node.names)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 others.add(node.value)
+            if isinstance(node, ast.FunctionDef) and node.decorator_list:
+                # A viper or assembler function: its words belong to the compiler.
+                own = {argument.arg for argument in node.args.args}
+                words = {word.id for word in ast.walk(node) if isinstance(word, ast.Name)}
+                others.update(words - own)
         others.update(_outside_functions(tree))
     return {name for name in found - others if not _REGISTER.fullmatch(name)}
 
