@@ -113,10 +113,23 @@ def test_no_script_gives_the_firmware_an_argument_by_a_name_that_is_gone() -> No
         assert not (given - own) & table.keys(), path
 
 
-def test_a_script_keeps_its_own_arguments() -> None:
-    table = {"row": "_a", "_kept": "_b"}
-    script = "def show(row):\n    return row._kept\n"
-    assert shorten(script, table, is_script=True) == "def show(row):\n    return row._b\n"
+SCRIPT = """
+from home.other import _largest
+
+class Look:
+    def __init__(self, row):
+        self._own = row._kept
+        self._kept = _largest
+"""
+
+
+def test_a_script_keeps_what_is_its_own() -> None:
+    table = {"row": "_a", "_kept": "_b", "_own": "_b", "_largest": "_c"}
+    wanted = SCRIPT.replace("_kept", "_b").replace("_largest", "_c")
+    assert shorten(SCRIPT, table, is_script=True) == wanted
+    derived = SCRIPT.replace("class Look", "class Look(Base)")
+    with pytest.raises(ValueError, match="two would become one"):
+        shorten(derived, table, is_script=True)
 
 
 def test_the_order_of_the_modules_changes_nothing() -> None:

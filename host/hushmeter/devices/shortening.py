@@ -35,13 +35,26 @@ _REGISTER = re.compile(r"r\d+")
 
 
 def shorten(source: str, table: Mapping[str, str], is_script: bool = False) -> str:
-    """Return the source of a module with the names of ``table`` replaced; of a script that uses
-    the firmware, private ones only.
+    """Return the source of a module with the names of ``table`` replaced.
+
+    Of a script, which is no part of the firmware, those private names only that it looks for in
+    the firmware's modules and objects: others are its own.
+
+    Raises
+    ------
+    ValueError
+        If two of a script's names would become one.
     """
+    names = _names(source)
+    if is_script:
+        table = {name: table[name] for name in _looked_for(source) & table.keys()}
+        own = sorted(set(_own(source)) & table.keys())
+        if len({table[name] for name in own}) < len(own):
+            raise ValueError(f"of these names of a script two would become one: {own}")
     # Lines as the tokens have them: other ends of lines are none.
     lines = io.StringIO(source).readlines()
-    for token in reversed(_names(source)):
-        if token.string in table and (_is_private(token.string) or not is_script):
+    for token in reversed(names):
+        if token.string in table:
             row, start = token.start
             _, end = token.end
             line = lines[row - 1]
@@ -96,6 +109,35 @@ def short_names(sources: Mapping[str, str]) -> dict[str, str]:
 def _names(source: str) -> list[tokenize.TokenInfo]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token for token in tokens if token.type == tokenize.NAME]
+
+
+def _looked_for(source: str) -> set[str]:
+    """Private names that a script imports, or takes from anything but the objects of its own
+    classes; from these as well if a class inherits.
+    """
+    tree = ast.parse(source)
+    inherits = any(isinstance(node, ast.ClassDef) and node.bases for node in ast.walk(tree))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            is_own = isinstance(node.value, ast.Name) and node.value.id == "self"
+            if inherits or not is_own:
+                found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(alias.name for alias in node.names)
+    return {name for name in found if _is_private(name)}
+
+
+def _own(source: str) -> Iterator[str]:
+    """What a script calls its own things: attributes of self, functions, variables."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "self":
+                yield node.attr
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
 def _is_private(name: str) -> bool:
