@@ -91,6 +91,17 @@ def test_arguments_are_replaced_that_are_nothing_else_anywhere() -> None:
     assert not set(short_names({"a.py": ARGUMENTS, "b.py": "width = 9"})) & {"width"}
 
 
+def test_names_in_f_strings_stay() -> None:
+    """Before Python 3.12 such a string is one token, and would keep what changes around it."""
+    source = (
+        "def f(row, width):\n    _a = row\n    return f'{_a:>{width}} {row._kept!r}', row._other\n"
+    )
+    assert set(short_names({"a.py": source, "b.py": "_kept = 1"})) == {"_other"}
+    assert short_names({"a.py": source})["_other"] != "_a"
+    with pytest.raises(ValueError, match=r"f-string.*'_kept'"):
+        shorten(source + "row._kept\n", {"_kept": "_b"}, is_script=True)
+
+
 def test_words_of_the_assembler_stay() -> None:
     source = "@micropython.asm_thumb\ndef add(r0, r1):\n    mov(r0, r1)\n\ndef f(mov):\n    pass\n"
     assert short_names({"a.py": source}) == {}

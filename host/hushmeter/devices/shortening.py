@@ -6,7 +6,7 @@ are replaced, and those that never meet share one. Nothing else changes.
 
 * Private names, with one underscore in front. Two of them meet if both occur in one module, or in
   modules whose classes inherit from each other: an object has attributes of all of these. Names
-  that a string may ask for (``getattr(self, "_on_" + name)``) stay.
+  that a string may ask for (``getattr(self, "_on_" + name)``), or that an f-string has, stay.
 * Arguments, if the name is nothing but an argument or a variable of functions in the whole
   firmware, and is never given by its name.
 
@@ -43,11 +43,14 @@ def shorten(source: str, table: Mapping[str, str], is_script: bool = False) -> s
     Raises
     ------
     ValueError
-        If two of a script's names would become one.
+        If two of a script's names would become one, or one is looked for in an f-string.
     """
     names = _names(source)
     if is_script:
         table = {name: table[name] for name in _looked_for(source) & table.keys()}
+        hidden = sorted(_in_f_strings(ast.parse(source)) & table.keys())
+        if hidden:
+            raise ValueError(f"a script looks for these in an f-string, take them before: {hidden}")
         own = sorted(set(_own(source)) & table.keys())
         if len({table[name] for name in own}) < len(own):
             raise ValueError(f"of these names of a script two would become one: {own}")
@@ -85,11 +88,16 @@ def short_names(sources: Mapping[str, str]) -> dict[str, str]:
     for path, text in sources.items():
         for token in _names(text):
             families[token.string].add(family[_module(path)])
+    staying = set()
+    for module, tree in trees.items():
+        for name in _in_f_strings(tree):
+            families[name].add(family[module])
+            staying.add(name)
     asked_for = tuple(_beginnings(trees))
     arguments = _arguments(trees.values())
     renamed = {
         name
-        for name in families
+        for name in families.keys() - staying
         if (_is_private(name) and not name.startswith(asked_for)) or name in arguments
     }
     taken: dict[str, set[str]] = defaultdict(set)
@@ -109,6 +117,18 @@ def short_names(sources: Mapping[str, str]) -> dict[str, str]:
 def _names(source: str) -> list[tokenize.TokenInfo]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token for token in tokens if token.type == tokenize.NAME]
+
+
+def _in_f_strings(tree: ast.Module) -> set[str]:
+    """Names in f-strings, which are one token before Python 3.12, and several since."""
+    found = set()
+    for text in ast.walk(tree):
+        for node in ast.walk(text) if isinstance(text, ast.JoinedStr) else ():
+            if isinstance(node, ast.Name):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
+    return found
 
 
 def _looked_for(source: str) -> set[str]:
