@@ -82,10 +82,14 @@ def tasks(board: str, members: tuple[int, ...], quick: bool) -> list[Task]:
         Task("sensors on a bus", partial(measure_bus, board, quick)),
         Task("actuators", partial(measure_actuators, board, quick)),
     ]
-    return found + crypto_tasks(board, max(few, default=MEMBERS[0]), quick)
+    found += [
+        Task(f"everything loaded, {size} meters", partial(measure_loaded, board, size), 5)
+        for size in sorted({max(few, default=MEMBERS[0]), max(members)})
+    ]
+    return found + crypto_tasks(board, quick)
 
 
-def crypto_tasks(board: str, members: int, quick: bool) -> list[Task]:
+def crypto_tasks(board: str, quick: bool) -> list[Task]:
     """Curves, noise and Paillier in each form; big integers alone are slow, so one at a time."""
     names = (*CURVE_ACTIONS, NOISE)
     if not has_assembler(board):
@@ -104,8 +108,7 @@ def crypto_tasks(board: str, members: int, quick: bool) -> list[Task]:
                 form = "assembler" if is_fast else "big integers"
                 paillier = partial(measure_paillier, board, bits, is_fast, quick)
                 found.append(Task(f"Paillier {bits}, {form}", paillier, 5 if is_fast else 30))
-    loaded = partial(measure_loaded, board, members)
-    return [*found, Task("everything loaded", loaded, 5)]
+    return found
 
 
 def back_to_back(board: str, members: tuple[int, ...], count: int) -> list[Task]:
